@@ -1,0 +1,35 @@
+//! Errors of operations as they travel: a stable code, whether a retry helps and what the disk is left in.
+
+use serde::{Deserialize, Serialize};
+
+/// Why an operation failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}: {details}")]
+pub struct OperationError {
+    /// IPA's exception class name, `ImageChecksumError`: what `/v1` shows as `type` (IPA contract §1.7).
+    #[serde(rename = "type")]
+    pub class: String,
+    /// HTTP-like number of that class; not the status of any response.
+    pub code: u16,
+    /// Static per class.
+    pub message: String,
+    /// Names the thing: device, URL, offset, expected and found values.
+    pub details: String,
+    /// Whether the same request may succeed when it is sent again.
+    pub retry: bool,
+    /// What state the target disk is left in.
+    pub disk: DiskState,
+}
+
+/// What an operation left on the disk it worked on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiskState {
+    /// Nothing was written.
+    #[default]
+    Untouched,
+    /// Something was written; first MiB and GPT copies are zero, no firmware starts anything from it.
+    NotBootable,
+    /// Holds a whole, verified image.
+    Verified,
+}

@@ -1,0 +1,29 @@
+//! What the image builder leaves in the ramdisk for the agent as PID 1.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the module manifest lies in the ramdisk.
+pub const MODULE_MANIFEST_PATH: &str = "/lib/tacit/modules.json";
+
+/// The kernel modules of this ramdisk. Files are uncompressed `.ko`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModuleManifest {
+    pub kernel: String,
+    pub modules: Vec<Module>,
+    /// Loaded at once, in this order (dependencies first), before any modalias is looked at.
+    pub always: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Module {
+    /// Name with underscores, `virtio_net`.
+    pub name: String,
+    /// Path in the ramdisk.
+    pub path: String,
+    /// Names of modules that must be loaded first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends: Vec<String>,
+    /// Modalias patterns with the wildcards `*`, `?` and `[…]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+}

@@ -1,0 +1,14 @@
+//! What a machine and a step are: inventory, disks, steps, plans and proofs, as data.
+//!
+//! Owns the shapes that hardware managers produce and that travel to the conductor. Does no I/O and knows no
+//! protocol: everything here is plain serde.
+
+mod inventory;
+mod proof;
+mod step;
+
+pub use inventory::{
+    BlockDevice, BootInfo, Cpu, Firmware, Inventory, Memory, NetworkInterface, SystemVendorInfo,
+};
+pub use proof::{EraseStandard, Proof, ProofResult};
+pub use step::{ArgInfo, Step};

@@ -1,0 +1,29 @@
+//! A clean, deploy or service step as a hardware manager offers it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// A step as `get_clean_steps` and `get_deploy_steps` return it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Ironic's interface name: `deploy`, `raid`, …
+    pub interface: String,
+    /// Name of the step, unique within the interface.
+    pub step: String,
+    /// Higher runs first; 0 runs only when asked for.
+    pub priority: i32,
+    #[serde(default)]
+    pub reboot_requested: bool,
+    #[serde(default)]
+    pub abortable: bool,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub argsinfo: BTreeMap<String, ArgInfo>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ArgInfo {
+    pub description: String,
+    #[serde(default)]
+    pub required: bool,
+}
