@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::hardware_types::{KINDS, hardware_type};
 use crate::states::ProvisionState;
+use crate::store::now_iso;
 
 /// A machine as the conductor knows it. Serialises to the store; the API adds links and masks secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,4 +65,65 @@ pub struct Node {
     pub console_enabled: bool,
     pub created_at: String,
     pub updated_at: Option<String>,
+}
+
+impl Node {
+    /// A node in `enroll` with Ironic's defaults and the default interfaces of its hardware type; an unknown type
+    /// has none.
+    pub fn new(driver: &str) -> Self {
+        let hardware = hardware_type(driver);
+        let default = |kind: &str| Some((kind.to_owned(), hardware?.default(kind)?.to_owned()));
+        let interfaces = KINDS.into_iter().filter_map(default).collect();
+        Self {
+            uuid: Uuid::new_v4(),
+            name: None,
+            driver: driver.to_owned(),
+            driver_info: Map::new(),
+            driver_internal_info: Map::new(),
+            properties: Map::new(),
+            instance_info: Map::new(),
+            instance_uuid: None,
+            instance_name: None,
+            extra: Map::new(),
+            provision_state: ProvisionState::Enroll,
+            target_provision_state: None,
+            provision_updated_at: None,
+            power_state: None,
+            target_power_state: None,
+            last_error: None,
+            reservation: None,
+            maintenance: false,
+            maintenance_reason: None,
+            fault: None,
+            clean_step: Map::new(),
+            deploy_step: Map::new(),
+            service_step: Map::new(),
+            inspection_started_at: None,
+            inspection_finished_at: None,
+            raid_config: Map::new(),
+            target_raid_config: Map::new(),
+            resource_class: None,
+            interfaces,
+            traits: Vec::new(),
+            conductor_group: String::new(),
+            automated_clean: None,
+            protected: false,
+            protected_reason: None,
+            owner: None,
+            lessee: None,
+            description: None,
+            retired: false,
+            retired_reason: None,
+            network_data: Map::new(),
+            boot_mode: None,
+            secure_boot: None,
+            shard: None,
+            parent_node: None,
+            chassis_uuid: None,
+            disable_power_off: false,
+            console_enabled: false,
+            created_at: now_iso(),
+            updated_at: None,
+        }
+    }
 }
