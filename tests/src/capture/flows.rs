@@ -1,0 +1,195 @@
+//! Who spoke first: every frame of the node is an answer, an allowed exception, or a conversation that it started.
+//!
+//! An answer belongs to a flow whose first packet came from the other end; a TCP SYN without ACK never is one. The only
+//! exceptions are ARP and IPv6 neighbour discovery (solicitation and advertisement of neighbours): nobody can answer
+//! without them. Whatever is not understood counts as started.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::SystemTime;
+
+use super::pcap::{PcapError, frames};
+
+/// A conversation that the node started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    pub at: SystemTime,
+    /// `TCP SYN to 10.99.0.1:80`.
+    pub what: String,
+}
+
+/// What the node did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Frames that the node sent.
+    pub frames: u64,
+    pub arp: u64,
+    pub neighbour_discovery: u64,
+    pub started: Vec<Start>,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frames, arp, neighbour_discovery, started } = self;
+        write!(
+            f,
+            "capture: {frames} frames from the node, {} conversations started by the node \
+             (ARP {arp}, neighbour discovery {neighbour_discovery})",
+            started.len()
+        )?;
+        started.iter().take(20).try_for_each(|start| write!(f, "\n  started: {}", start.what))
+    }
+}
+
+/// `52:54:00:99:00:02` as bytes.
+pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let bytes: Option<Vec<u8>> = text.split(':').map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+    bytes?.try_into().ok()
+}
+
+/// Reads a capture of the node's link up to a moment.
+pub fn summarise(file: &[u8], node: [u8; 6], until: Option<SystemTime>) -> Result<Summary, PcapError> {
+    let mut summary = Summary::default();
+    let mut invited: HashSet<Flow> = HashSet::new();
+    for frame in frames(file)? {
+        if until.is_some_and(|until| frame.at > until) {
+            break;
+        }
+        let bytes = frame.bytes;
+        let from_node = bytes.get(6..12) == Some(&node);
+        if from_node {
+            summary.frames += 1;
+        }
+        match (from_node, understand(bytes)) {
+            (true, Packet::Arp) => summary.arp += 1,
+            (true, Packet::NeighbourDiscovery) => summary.neighbour_discovery += 1,
+            (true, Packet::Flow { flow, opens, what }) if opens || !invited.contains(&flow.reversed()) => {
+                summary.started.push(Start { at: frame.at, what: format!("{what} to {}", flow.to_text()) });
+            }
+            (true, Packet::Flow { .. })
+            | (false, Packet::Arp | Packet::NeighbourDiscovery | Packet::Other(_)) => {}
+            (true, Packet::Other(what)) => summary.started.push(Start { at: frame.at, what }),
+            (false, Packet::Flow { flow, .. }) => {
+                invited.insert(flow);
+            }
+        }
+    }
+    Ok(summary)
+}
+
+/// One direction of a conversation. Ports are 0 for ICMP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Flow {
+    protocol: u8,
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
+}
+
+impl Flow {
+    fn reversed(self) -> Self {
+        Self { from: self.to, to: self.from, ..self }
+    }
+
+    fn to_text(self) -> String {
+        match self.to {
+            (address, 0) => address.to_string(),
+            (address, port) => std::net::SocketAddr::new(address, port).to_string(),
+        }
+    }
+}
+
+enum Packet {
+    Arp,
+    NeighbourDiscovery,
+    /// `opens`: can only be the first packet of a conversation.
+    Flow {
+        flow: Flow,
+        opens: bool,
+        what: &'static str,
+    },
+    Other(String),
+}
+
+fn understand(frame: &[u8]) -> Packet {
+    let Some(kind) = u16_at(frame, 12) else { return Packet::Other("a frame without a type".into()) };
+    let packet = frame.get(14..).unwrap_or_default();
+    match kind {
+        0x0806 => Packet::Arp,
+        0x0800 => ipv4(packet).unwrap_or_else(|| Packet::Other("an IPv4 packet that makes no sense".into())),
+        0x86dd => ipv6(packet).unwrap_or_else(|| Packet::Other("an IPv6 packet that makes no sense".into())),
+        other => Packet::Other(format!("a frame of type {other:#06x}")),
+    }
+}
+
+fn ipv4(packet: &[u8]) -> Option<Packet> {
+    let header = usize::from(packet.first()? & 0x0f) * 4;
+    let address = |at: usize| -> Option<IpAddr> {
+        let bytes: [u8; 4] = packet.get(at..at + 4)?.try_into().ok()?;
+        Some(Ipv4Addr::from(bytes).into())
+    };
+    // Later fragments have no ports; the first one was judged.
+    let fragment_offset = u16_at(packet, 6)? & 0x1fff;
+    let payload = packet.get(header..)?;
+    let (from, to, protocol) = (address(12)?, address(16)?, *packet.get(9)?);
+    if fragment_offset > 0 {
+        return Some(Packet::Other(format!("a fragment to {to}")));
+    }
+    transport(protocol, from, to, payload)
+}
+
+fn ipv6(packet: &[u8]) -> Option<Packet> {
+    let address = |at: usize| -> Option<IpAddr> {
+        let bytes: [u8; 16] = packet.get(at..at + 16)?.try_into().ok()?;
+        Some(Ipv6Addr::from(bytes).into())
+    };
+    let (from, to) = (address(8)?, address(24)?);
+    let mut next = *packet.get(6)?;
+    let mut payload = packet.get(40..)?;
+    // Hop-by-hop, routing and destination options come before what matters (RFC 8200 §4.1).
+    while matches!(next, 0 | 43 | 60) {
+        let length = (usize::from(*payload.get(1)?) + 1) * 8;
+        next = *payload.first()?;
+        payload = payload.get(length..)?;
+    }
+    if next == 58 {
+        return Some(match payload.first()? {
+            135 | 136 => Packet::NeighbourDiscovery,
+            129 => Packet::Flow {
+                flow: Flow { protocol: 58, from: (from, 0), to: (to, 0) },
+                opens: false,
+                what: "ICMPv6 answer",
+            },
+            128 => Packet::Flow {
+                flow: Flow { protocol: 58, from: (from, 0), to: (to, 0) },
+                opens: true,
+                what: "ping",
+            },
+            other => Packet::Other(format!("ICMPv6 type {other} to {to}")),
+        });
+    }
+    transport(next, from, to, payload)
+}
+
+fn transport(protocol: u8, from: IpAddr, to: IpAddr, payload: &[u8]) -> Option<Packet> {
+    let flow = |ports: bool| -> Option<Flow> {
+        let port = |at| if ports { u16_at(payload, at) } else { Some(0) };
+        Some(Flow { protocol, from: (from, port(0)?), to: (to, port(2)?) })
+    };
+    Some(match protocol {
+        6 => {
+            let opens = payload.get(13)? & 0x12 == 0x02;
+            Packet::Flow { flow: flow(true)?, opens, what: if opens { "TCP SYN" } else { "TCP" } }
+        }
+        17 => Packet::Flow { flow: flow(true)?, opens: false, what: "UDP" },
+        1 => {
+            let opens = *payload.first()? == 8;
+            Packet::Flow { flow: flow(false)?, opens, what: if opens { "ping" } else { "ICMP" } }
+        }
+        other => Packet::Other(format!("IP protocol {other} to {to}")),
+    })
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}

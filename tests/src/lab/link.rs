@@ -1,0 +1,52 @@
+//! The two witnesses of the node's link: a packet capture on its tap, and the kernel's count of what was dropped.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use super::NODE_MAC;
+use super::network::{Network, TAP};
+use super::process::Process;
+use super::record::Record;
+use crate::capture::{self, Summary};
+
+/// A capture that began before the server was first powered on.
+#[derive(Debug)]
+pub struct LinkWatch {
+    network: Network,
+    file: PathBuf,
+    tcpdump: Process,
+}
+
+impl LinkWatch {
+    pub(super) fn start(record: &Record, network: &Network, files: &std::path::Path) -> Result<Self> {
+        let file = files.join("node.pcap");
+        let mut command = network.command("tcpdump");
+        command.args(["-i", TAP, "-U", "-n", "-s", "128", "-Z", "root", "-w"]).arg(&file);
+        command.env("PATH", super::libvirt::path_with_sbin());
+        let mut tcpdump =
+            Process::spawn(record, "tcpdump", command, &record.run_directory().join("tcpdump.log"))?;
+        // The file's header is written once the capture is open.
+        tcpdump.wait_until(Duration::from_secs(20), || file.metadata().is_ok_and(|file| file.len() >= 24))?;
+        Ok(Self { network: network.clone(), file, tcpdump })
+    }
+
+    /// What the node did so far, or until a moment such as the reboot into the deployed system.
+    pub fn summary(&self, until: Option<SystemTime>) -> Result<Summary> {
+        let bytes = std::fs::read(&self.file).with_context(|| format!("reading {}", self.file.display()))?;
+        let mac = capture::parse_mac(NODE_MAC).expect("a constant address");
+        capture::summarise(&bytes, mac, until).with_context(|| format!("reading {}", self.file.display()))
+    }
+
+    /// Packets started by the node that the kernel dropped.
+    pub fn dropped_starts(&self) -> Result<u64> {
+        self.network.dropped_starts()
+    }
+
+    /// Ends the capture; the file stays until the lab ends.
+    pub fn stop(&mut self) -> Result<()> {
+        self.tcpdump.end_with(Signal::SIGINT)
+    }
+}

@@ -1,0 +1,59 @@
+//! Where things are in a checkout.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// The checkout's top directory.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+}
+
+/// What `make` prepared: tools, kernel, images, media.
+pub fn cache() -> PathBuf {
+    root().join(".cache")
+}
+
+/// The conductor's program: that of `TACIT_BIN` when set, else the one of the target directory the caller runs from.
+pub fn tacit() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("TACIT_BIN") {
+        return Ok(path.into());
+    }
+    // .../debug/demo, .../debug/deps/deploy_end_to_end-0123
+    let me = std::env::current_exe().context("finding the running program")?;
+    let beside =
+        me.ancestors().skip(1).take(2).map(|directory| directory.join("tacit")).find(|path| path.is_file());
+    let path = beside.unwrap_or_else(|| root().join("target/debug/tacit"));
+    ensure!(path.is_file(), "{} is missing: run 'make build'", path.display());
+    Ok(path)
+}
+
+/// The shared boot medium.
+pub fn medium() -> Result<PathBuf> {
+    existing(cache().join("media/tacit.iso"), "make build")
+}
+
+/// A tool of the Python environment.
+pub fn python_tool(name: &str) -> Result<PathBuf> {
+    existing(cache().join("venv/bin").join(name), "make setup")
+}
+
+/// A test image, `tiny.raw.gz`.
+pub fn image(name: &str) -> Result<PathBuf> {
+    existing(cache().join("images").join(name), "make images")
+}
+
+/// The SHA-512 of a test image as its maker wrote it down.
+pub fn image_sha512(name: &str) -> Result<String> {
+    let stem = name.split('.').next().unwrap_or(name);
+    let sums = existing(cache().join("images").join(format!("{stem}.sha512")), "make images")?;
+    let text = std::fs::read_to_string(&sums).with_context(|| format!("reading {}", sums.display()))?;
+    let line =
+        text.lines().find_map(|line| line.strip_suffix(name)).map(|digest| digest.trim_end().to_owned());
+    line.with_context(|| format!("{} has no line for {name}", sums.display()))
+}
+
+fn existing(path: PathBuf, made_by: &str) -> Result<PathBuf> {
+    ensure!(path.exists(), "{} is missing: run '{made_by}'", path.display());
+    Ok(path)
+}
