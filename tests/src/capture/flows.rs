@@ -193,3 +193,120 @@ fn transport(protocol: u8, from: IpAddr, to: IpAddr, payload: &[u8]) -> Option<P
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: [u8; 6] = [0x52, 0x54, 0, 0x99, 0, 2];
+    const HOST: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const NODE_IP: [u8; 4] = [10, 99, 0, 2];
+    const HOST_IP: [u8; 4] = [10, 99, 0, 1];
+
+    fn pcap(frames: &[Vec<u8>]) -> Vec<u8> {
+        let mut file = Vec::new();
+        for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1] {
+            file.extend(word.to_le_bytes());
+        }
+        for (second, frame) in frames.iter().enumerate() {
+            let length = u32::try_from(frame.len()).unwrap();
+            for word in [u32::try_from(second).unwrap(), 0, length, length] {
+                file.extend(word.to_le_bytes());
+            }
+            file.extend(frame);
+        }
+        file
+    }
+
+    fn frame(from: [u8; 6], kind: u16, packet: &[u8]) -> Vec<u8> {
+        [&[0xff; 6][..], &from, &kind.to_be_bytes(), packet].concat()
+    }
+
+    /// An IPv4 packet from the node or to it, its payload beginning with two ports.
+    fn ip(from_node: bool, protocol: u8, node_port: u16, host_port: u16, rest: &[u8]) -> Vec<u8> {
+        let (mac, from, to) = if from_node { (NODE, NODE_IP, HOST_IP) } else { (HOST, HOST_IP, NODE_IP) };
+        let (first, second) = if from_node { (node_port, host_port) } else { (host_port, node_port) };
+        let header = [&[0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, protocol, 0, 0][..], &from, &to].concat();
+        frame(mac, 0x0800, &[&header[..], &first.to_be_bytes(), &second.to_be_bytes(), rest].concat())
+    }
+
+    fn tcp(from_node: bool, flags: u8) -> Vec<u8> {
+        ip(from_node, 6, 9999, 40000, &[0, 0, 0, 0, 0, 0, 0, 0, 0x50, flags, 0, 0, 0, 0, 0, 0])
+    }
+
+    fn icmpv6(kind: u8, hop_by_hop: bool) -> Vec<u8> {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 32, if hop_by_hop { 0 } else { 58 }, 255];
+        packet.extend([0xfe; 16]);
+        packet.extend([0xff; 16]);
+        if hop_by_hop {
+            packet.extend([58, 0, 5, 2, 0, 0, 1, 0]);
+        }
+        packet.extend([kind, 0, 0, 0]);
+        frame(NODE, 0x86dd, &packet)
+    }
+
+    fn summary(frames: &[Vec<u8>]) -> Summary {
+        summarise(&pcap(frames), NODE, None).unwrap()
+    }
+
+    #[test]
+    fn answering_on_a_dialled_connection_starts_nothing() {
+        let told =
+            summary(&[tcp(false, 0x02), tcp(true, 0x12), tcp(false, 0x10), tcp(true, 0x18), tcp(true, 0x14)]);
+        assert_eq!((told.frames, told.started.len()), (3, 0), "{told}");
+    }
+
+    #[test]
+    fn a_syn_is_a_start_even_where_the_other_end_spoke_before() {
+        let told = summary(&[tcp(false, 0x02), tcp(true, 0x14), tcp(true, 0x02)]);
+        assert_eq!(told.started.len(), 1);
+        assert_eq!(told.started[0].what, "TCP SYN to 10.99.0.1:40000");
+    }
+
+    #[test]
+    fn a_segment_of_a_connection_that_nobody_dialled_is_a_start() {
+        assert_eq!(summary(&[tcp(true, 0x10)]).started.len(), 1);
+    }
+
+    #[test]
+    fn udp_counts_unless_it_answers() {
+        let ask = ip(true, 17, 68, 67, &[0, 8, 0, 0]);
+        let query = ip(false, 17, 68, 67, &[0, 8, 0, 0]);
+        assert_eq!(summary(std::slice::from_ref(&ask)).started[0].what, "UDP to 10.99.0.1:67");
+        assert_eq!(summary(&[query, ask]).started.len(), 0);
+    }
+
+    #[test]
+    fn arp_and_neighbour_discovery_are_counted_apart() {
+        let told = summary(&[frame(NODE, 0x0806, &[0; 28]), icmpv6(135, false), icmpv6(136, false)]);
+        assert_eq!((told.arp, told.neighbour_discovery, told.started.len()), (1, 2, 0));
+        assert!(
+            told.to_string().contains("0 conversations started by the node (ARP 1, neighbour discovery 2)")
+        );
+    }
+
+    #[test]
+    fn router_solicitation_multicast_reports_and_the_unknown_are_starts() {
+        let told = summary(&[
+            icmpv6(133, false),
+            icmpv6(143, true),
+            frame(NODE, 0x88cc, &[0; 20]),
+            frame(NODE, 0x0800, &[]),
+        ]);
+        assert_eq!(told.started.len(), 4, "{told}");
+        assert!(told.started[1].what.starts_with("ICMPv6 type 143"));
+    }
+
+    #[test]
+    fn what_others_send_is_not_the_nodes() {
+        assert_eq!(summary(&[tcp(false, 0x02), frame(HOST, 0x0806, &[0; 28])]), Summary::default());
+    }
+
+    #[test]
+    fn a_record_still_being_written_is_left_out_and_a_moment_cuts() {
+        let file = pcap(&[tcp(true, 0x02), tcp(true, 0x02)]);
+        assert_eq!(summarise(&file[..file.len() - 1], NODE, None).unwrap().frames, 1);
+        assert_eq!(summarise(&file, NODE, Some(SystemTime::UNIX_EPOCH)).unwrap().frames, 1);
+        assert_eq!(summarise(b"not a capture, this is", NODE, None), Err(PcapError::Magic(0x2074_6f6e)));
+    }
+}
