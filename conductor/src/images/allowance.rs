@@ -108,8 +108,12 @@ fn canonical(url: &str) -> String {
 fn explain(error: &ImageError) -> Response<Body> {
     tracing::warn!(error = error as &dyn std::error::Error, "an agent cannot be given an image");
     let status = match error {
-        ImageError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ImageError::File { .. } | ImageError::Client(_) | ImageError::Url(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        ImageError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            StatusCode::NOT_FOUND
+        }
+        ImageError::File { .. } | ImageError::Client(_) | ImageError::Url(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
         ImageError::Status { status: 429 | 503, .. } => StatusCode::SERVICE_UNAVAILABLE,
         ImageError::Status { status, .. } if *status < 500 && !error.is_transient() => {
             StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY)
@@ -126,7 +130,9 @@ fn explain(error: &ImageError) -> Response<Body> {
 fn refuse(status: StatusCode, why: &str) -> Response<Body> {
     let mut response = Response::new(full(format!("{why}\n")));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 
@@ -139,16 +145,21 @@ mod tests {
         let mut allowance = Allowance::new();
         allowance.allow("HTTP://Images.example:80/a%20b?x=1#part", Origin::Bytes(Bytes::new()));
         assert!(allowance.origin("http://images.example/a%20b?x=1").is_some());
-        for other in ["http://images.example/a%20b", "http://images.example/A%20b?x=1", "https://images.example/a%20b?x=1"]
-        {
+        for other in [
+            "http://images.example/a%20b",
+            "http://images.example/A%20b?x=1",
+            "https://images.example/a%20b?x=1",
+        ] {
             assert!(allowance.origin(other).is_none(), "{other}");
         }
     }
 
     #[test]
     fn debug_keeps_secrets() {
-        let origin =
-            Origin::Http { url: "http://u:pw@h/i?sig=s".to_owned(), authorization: Some("Basic abc".to_owned()) };
+        let origin = Origin::Http {
+            url: "http://u:pw@h/i?sig=s".to_owned(),
+            authorization: Some("Basic abc".to_owned()),
+        };
         assert_eq!(format!("{origin:?}"), "Http(http://h/i with authorization)");
     }
 }

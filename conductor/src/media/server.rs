@@ -127,7 +127,8 @@ impl Media {
             return response;
         }
         medium.note_request();
-        Content { source: medium, etag: None, media_type: MEDIA_TYPE }.answer(request.method(), request.headers())
+        Content { source: medium, etag: None, media_type: MEDIA_TYPE }
+            .answer(request.method(), request.headers())
     }
 }
 

@@ -39,7 +39,9 @@ pub enum PkiError {
     },
     #[error("{path}: readable by others (mode {mode:04o}); a key that others could read is not used")]
     KeyExposed { path: PathBuf, mode: u32 },
-    #[error("{path}: not a usable key or certificate; when the authority's files do not belong together, restore them together")]
+    #[error(
+        "{path}: not a usable key or certificate; when the authority's files do not belong together, restore them together"
+    )]
     Unusable {
         path: PathBuf,
         #[source]
@@ -105,8 +107,7 @@ impl Pki {
         })?;
         let ca_certificate = parse_certificate(&ca_path, &ca_pem)?;
         certified_key(&ca_path, &ca_certificate, &ca_key)?;
-        let issuer =
-            Issuer::from_ca_cert_pem(&ca_pem, ca_key).map_err(|error| unusable(&ca_path, error))?;
+        let issuer = Issuer::from_ca_cert_pem(&ca_pem, ca_key).map_err(|error| unusable(&ca_path, error))?;
 
         let key = open_key(&key_path)?;
         let pem = open_file(&certificate_path, 0o644, || {

@@ -1,0 +1,21 @@
+//! The dialler: how the conductor reaches agents that never call.
+//!
+//! Owns every connection to an agent: it dials a known address, lets nothing out before the machine at the other end
+//! has shown the certificate that was made for it, and speaks `/v2` there. Lends connections over which an agent
+//! fetches its images. Refuses names (addresses only), proxies, and machines that are not the expected ones. Decides
+//! nothing: what to run, and what a failure means for a node, is the flows' business.
+
+mod backoff;
+mod client;
+mod dial;
+mod error;
+mod identity;
+mod lend;
+mod record;
+mod run;
+
+pub use client::AgentClient;
+pub use error::AgentError;
+pub use identity::{ExpectedIdentity, check_identity};
+pub use lend::LendEnd;
+pub use record::BootRecord;
