@@ -1,0 +1,115 @@
+//! The EFI system partition's files, read at offsets of the disk. The partition is tenant content: the kernel does
+//! not mount it, and the amount that is read of it is bounded.
+
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use tacit_blockdev::Device;
+
+/// Most bytes that are read of one file system. A directory chain that runs in a circle ends here.
+const BUDGET: u64 = 64 << 20;
+/// Read at once, and kept: FAT code asks for a few bytes at a time.
+const BLOCK: u64 = 64 << 10;
+/// Most entries of one directory that are looked at.
+const MAX_ENTRIES: usize = 4096;
+
+/// A part of a disk as a read-only stream.
+pub(super) struct Window<'a> {
+    device: &'a Device,
+    start: u64,
+    length: u64,
+    position: u64,
+    cached: Option<(u64, Vec<u8>)>,
+    read_so_far: u64,
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(device: &'a Device, start: u64, length: u64) -> Self {
+        Self { device, start, length, position: 0, cached: None, read_so_far: 0 }
+    }
+
+    fn block(&mut self, at: u64) -> io::Result<&[u8]> {
+        let start = at - at % BLOCK;
+        if self.cached.as_ref().is_none_or(|(cached, _)| *cached != start) {
+            let length = BLOCK.min(self.length - start);
+            self.read_so_far += length;
+            if self.read_so_far > BUDGET {
+                return Err(io::Error::other("the file system's structures do not come to an end"));
+            }
+            let mut bytes = vec![0; usize::try_from(length).expect("bounded by BLOCK")];
+            self.device.read_at(self.start + start, &mut bytes).map_err(io::Error::other)?;
+            self.cached = Some((start, bytes));
+        }
+        let (_, bytes) = self.cached.as_ref().expect("filled above");
+        Ok(&bytes[usize::try_from(at - start).expect("bounded by BLOCK")..])
+    }
+}
+
+impl Read for Window<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.position >= self.length || buffer.is_empty() {
+            return Ok(0);
+        }
+        let at = self.position;
+        let bytes = self.block(at)?;
+        let count = bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Write for Window<'_> {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Window<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::Current(distance) => self.position.checked_add_signed(distance),
+            SeekFrom::End(distance) => self.length.checked_add_signed(distance),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+pub(super) type Folder<'fs, 'a> = fatfs::Dir<'fs, Window<'a>>;
+pub(super) type Entry<'fs, 'a> = fatfs::DirEntry<'fs, Window<'a>>;
+
+/// Entries of a folder without `.` and `..`, sorted by name regardless of case.
+pub(super) fn list<'fs, 'a>(folder: &Folder<'fs, 'a>) -> io::Result<Vec<Entry<'fs, 'a>>> {
+    let mut entries = Vec::new();
+    for entry in folder.iter().take(MAX_ENTRIES) {
+        let entry = entry?;
+        if !matches!(entry.file_name().as_str(), "." | "..") {
+            entries.push(entry);
+        }
+    }
+    entries.sort_by_key(|entry| entry.file_name().to_lowercase());
+    Ok(entries)
+}
+
+/// The folder of this name, in any case, with its name as it is written.
+pub(super) fn subfolder<'fs, 'a>(
+    folder: &Folder<'fs, 'a>,
+    name: &str,
+) -> io::Result<Option<(String, Folder<'fs, 'a>)>> {
+    let found = list(folder)?
+        .into_iter()
+        .find(|entry| entry.is_dir() && entry.file_name().eq_ignore_ascii_case(name));
+    Ok(found.map(|entry| (entry.file_name(), entry.to_dir())))
+}
+
+/// A file's content, at most `limit` bytes of it.
+pub(super) fn read_file(entry: &Entry<'_, '_>, limit: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    entry.to_file().take(limit).read_to_end(&mut content)?;
+    Ok(content)
+}

@@ -1,0 +1,216 @@
+//! Making the firmware start what was deployed.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use tacit_blockdev::{Access, Device};
+
+use super::efivars::EfiVars;
+use super::entries::{Before, Change, decide};
+use super::error::BootEntryError;
+use super::esp::{SystemPartition, Table, find};
+use super::fat::Window;
+use super::load_option::LoadOption;
+use super::loader::{Loader, choose, firmware_architecture};
+use super::report::{BootEntryOutcome, BootEntryReport, BootEntryRequest};
+use crate::machine::Machine;
+
+/// Label of an entry for the removable-media path, which says nothing of what it starts.
+const DEFAULT_LABEL: &str = "Tacit";
+
+/// Finds the loader on the disk's EFI system partition and puts an entry for it at the head of the boot order.
+/// Machines that booted without UEFI or whose firmware variables are out of reach are left as they are: there the
+/// removable-media path or the MBR decides.
+///
+/// The disk is only read.
+///
+/// # Errors
+///
+/// [`BootEntryError`]; a GPT disk without an EFI system partition on a UEFI machine is one.
+pub fn install_boot_entry(
+    machine: &Machine,
+    disk: &Path,
+    request: &BootEntryRequest,
+) -> Result<BootEntryReport, BootEntryError> {
+    let name = disk.display().to_string();
+    if !machine.disks().iter().any(|known| same_device(machine, &known.name, disk)) {
+        return Err(BootEntryError::UnknownDisk { disk: name });
+    }
+    if !machine.is_uefi() {
+        return Ok(BootEntryReport::skipped("the machine was not booted by UEFI"));
+    }
+    let Some(variables) = EfiVars::open(&machine.roots().efivars) else {
+        return Ok(BootEntryReport::skipped("firmware variables are out of reach"));
+    };
+    let on_disk = |source| BootEntryError::Disk { disk: name.clone(), source };
+    let device = Device::open(&machine.device_node(disk), Access::Read).map_err(on_disk)?;
+    let wanted = request.efi_system_part_uuid.as_deref();
+    let systems = match find(&device, wanted).map_err(on_disk)? {
+        Table::Gpt(systems) if systems.is_empty() => {
+            return Err(BootEntryError::NoSystemPartition {
+                disk: name,
+                wanted: request.efi_system_part_uuid.clone(),
+            });
+        }
+        Table::Mbr(systems) if systems.is_empty() => {
+            return Ok(BootEntryReport::skipped("the disk has an MBR without an EFI system partition"));
+        }
+        Table::Gpt(systems) | Table::Mbr(systems) => systems,
+        Table::None => return Ok(BootEntryReport::skipped("the disk has no partition table")),
+    };
+    let label = request.label.as_deref().unwrap_or(DEFAULT_LABEL);
+    let Some((system, loader)) = first_loader(&device, &name, &systems, label)? else {
+        return Ok(BootEntryReport::skipped("the EFI system partition holds no loader for this processor"));
+    };
+    install(&variables, &system, &loader, request)
+}
+
+fn same_device(machine: &Machine, known: &str, asked: &Path) -> bool {
+    let real = |path: std::path::PathBuf| std::fs::canonicalize(&path).unwrap_or(path);
+    Path::new(known) == asked || real(machine.device_node(known)) == real(machine.device_node(asked))
+}
+
+/// The first system partition with something to start.
+fn first_loader(
+    device: &Device,
+    disk: &str,
+    systems: &[SystemPartition],
+    label: &str,
+) -> Result<Option<(SystemPartition, Loader)>, BootEntryError> {
+    let mut failure = None;
+    for system in systems {
+        match read_loader(device, system, label) {
+            Ok(Some(loader)) => return Ok(Some((system.clone(), loader))),
+            Ok(None) => {}
+            Err(source) => {
+                failure.get_or_insert(BootEntryError::FileSystem {
+                    disk: disk.to_owned(),
+                    partition: system.drive.partition,
+                    source,
+                });
+            }
+        }
+    }
+    failure.map_or(Ok(None), Err)
+}
+
+fn read_loader(device: &Device, system: &SystemPartition, label: &str) -> io::Result<Option<Loader>> {
+    let read = || {
+        let window = Window::new(device, system.start, system.length);
+        let volume = fatfs::FileSystem::new(window, fatfs::FsOptions::new())?;
+        choose(&volume.root_dir(), firmware_architecture(std::env::consts::ARCH), label)
+    };
+    // The volume is tenant content and its parser was not written for hostile numbers; a panic of its is a damaged
+    // volume here, not the end of the agent.
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(io::Error::other("the file system is damaged")))
+}
+
+fn install(
+    variables: &EfiVars,
+    system: &SystemPartition,
+    loader: &Loader,
+    request: &BootEntryRequest,
+) -> Result<BootEntryReport, BootEntryError> {
+    let ours = LoadOption::for_loader(&system.drive, &loader.path, &loader.label);
+    let before = read_state(variables)?;
+    let change = decide(&before, &ours, request.order).ok_or(BootEntryError::NoFreeNumber)?;
+    let variable = boot_name(change.number);
+
+    let mut removed = Vec::new();
+    for number in &change.remove {
+        let name = boot_name(*number);
+        let label = label_of(&before, *number);
+        variables.remove(&name)?;
+        removed.push(format!("{name} {label}"));
+    }
+    // The entry before the order: an order that names a missing entry is repaired by some firmware in its own way.
+    if let Some(option) = &change.write {
+        variables.write(&variable, &option.encode())?;
+    }
+    if change.order != before.order {
+        let bytes: Vec<u8> = change.order.iter().flat_map(|number| number.to_le_bytes()).collect();
+        variables.write("BootOrder", &bytes)?;
+    }
+    let (after, warnings) = check(variables, &before, &change)?;
+    let digits = |order: &[u16]| order.iter().map(|number| format!("{number:04X}")).collect();
+    Ok(BootEntryReport {
+        outcome: if change.reused { BootEntryOutcome::Reused } else { BootEntryOutcome::Created },
+        reason: None,
+        entry: Some(variable),
+        label: Some(loader.label.clone()),
+        loader: Some(loader.path.clone()),
+        partition: Some(system.drive.partition),
+        removed,
+        order_before: digits(&before.order),
+        order_after: digits(&after),
+        warnings,
+    })
+}
+
+fn boot_name(number: u16) -> String {
+    format!("Boot{number:04X}")
+}
+
+fn label_of(before: &Before, number: u16) -> &str {
+    before
+        .entries
+        .iter()
+        .find(|(existing, _)| *existing == number)
+        .and_then(|(_, entry)| entry.as_ref())
+        .map_or("", |entry| entry.description.as_str())
+}
+
+fn read_state(variables: &EfiVars) -> Result<Before, BootEntryError> {
+    let entries = variables
+        .boot_entries()?
+        .into_iter()
+        .map(|(number, bytes)| (number, LoadOption::parse(&bytes)))
+        .collect();
+    let current = variables.read("BootCurrent")?.and_then(|bytes| numbers(&bytes).first().copied());
+    Ok(Before { entries, order: read_order(variables)?, current })
+}
+
+fn read_order(variables: &EfiVars) -> Result<Vec<u16>, BootEntryError> {
+    Ok(numbers(&variables.read("BootOrder")?.unwrap_or_default()))
+}
+
+fn numbers(bytes: &[u8]) -> Vec<u16> {
+    bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
+/// Reads back what was written. An entry that is gone or different is an error; an order that the firmware arranged
+/// otherwise is told, because some firmware has its own mind about it.
+fn check(
+    variables: &EfiVars,
+    before: &Before,
+    change: &Change,
+) -> Result<(Vec<u16>, Vec<String>), BootEntryError> {
+    let variable = boot_name(change.number);
+    let found = variables.read(&variable)?.as_deref().and_then(LoadOption::parse);
+    let expected = change.write.as_ref().or_else(|| {
+        before
+            .entries
+            .iter()
+            .find(|(number, _)| *number == change.number)
+            .and_then(|(_, entry)| entry.as_ref())
+    });
+    if found.is_none() || found.as_ref() != expected {
+        return Err(BootEntryError::NotKept { variable });
+    }
+    let after = read_order(variables)?;
+    let mut warnings = Vec::new();
+    if !after.contains(&change.number) {
+        return Err(BootEntryError::NotKept { variable: "BootOrder".to_owned() });
+    }
+    if after != change.order {
+        warnings.push(format!("the firmware changed BootOrder from {:04X?} to {after:04X?}", change.order));
+    }
+    for number in change.remove.iter().filter(|number| **number != change.number) {
+        if variables.read(&boot_name(*number))?.is_some() {
+            warnings.push(format!("the firmware kept {}, which was removed", boot_name(*number)));
+        }
+    }
+    Ok((after, warnings))
+}

@@ -1,0 +1,15 @@
+//! Firmware boot entries for a deployed disk (boot contract §G, IPA contract §8.8).
+
+mod efivars;
+mod entries;
+mod error;
+mod esp;
+mod fat;
+mod install;
+mod load_option;
+mod loader;
+mod report;
+
+pub use error::BootEntryError;
+pub use install::install_boot_entry;
+pub use report::{BootEntryOutcome, BootEntryReport, BootEntryRequest, BootOrderPolicy};

@@ -1,0 +1,124 @@
+//! Network interfaces with hardware behind them, bonds and VLANs, from `/sys/class/net`.
+
+use std::fs;
+use std::path::Path;
+
+use tacit_model::NetworkInterface;
+
+use super::by_path::last_pci_address;
+use super::roots::{Roots, link_name, names_in, read_flag, read_number, read_text};
+
+/// ARPHRD_INFINIBAND of `linux/if_arp.h`.
+const ARPHRD_INFINIBAND: u64 = 32;
+
+/// Client identifier prefix of Mellanox adapters, as IPA gives it to DHCP.
+const INFINIBAND_CLIENT_ID: &str = "ff:00:00:00:00:00:02:00:00:02:c9:00:";
+
+pub(super) fn list(roots: &Roots) -> Vec<NetworkInterface> {
+    let folder = roots.sys.join("class/net");
+    let addresses = if roots.is_real() { addresses() } else { Vec::new() };
+    names_in(&folder)
+        .into_iter()
+        .filter_map(|name| {
+            let mut interface = read(roots, &folder.join(&name), &name)?;
+            for (owner, address) in &addresses {
+                match address {
+                    std::net::IpAddr::V4(v4) if *owner == name => {
+                        interface.ipv4_address.get_or_insert(v4.to_string());
+                    }
+                    std::net::IpAddr::V6(v6) if *owner == name => {
+                        interface.ipv6_address.get_or_insert(v6.to_string());
+                    }
+                    _ => {}
+                }
+            }
+            Some(interface)
+        })
+        .collect()
+}
+
+fn read(roots: &Roots, folder: &Path, name: &str) -> Option<NetworkInterface> {
+    let device = folder.join("device");
+    let is_vlan = roots.proc.join("net/vlan").join(name).exists() || is_vlan_name(name);
+    if !device.exists() && !folder.join("bonding").exists() && !is_vlan {
+        return None;
+    }
+    let current = read_text(&folder.join("address"))?.to_ascii_lowercase();
+    let infiniband = read_number(&folder.join("type")) == Some(ARPHRD_INFINIBAND) && current.len() == 59;
+    let mac_address = if infiniband {
+        // The last eight octets are the port GUID; without its two middle octets it reads as an Ethernet address.
+        format!("{}{}", &current[36..45], &current[51..])
+    } else {
+        permanent_mac(roots, name).unwrap_or_else(|| current.clone())
+    };
+    // Placeholder addresses of fabric adapters; IPA hides such interfaces.
+    if mac_address.starts_with("fa:") {
+        return None;
+    }
+    Some(NetworkInterface {
+        name: name.to_owned(),
+        mac_address,
+        ipv4_address: None,
+        ipv6_address: None,
+        has_carrier: read_flag(&folder.join("carrier")),
+        lldp: None,
+        vendor: read_text(&device.join("vendor")),
+        product: read_text(&device.join("device")),
+        client_id: infiniband.then(|| format!("{INFINIBAND_CLIENT_ID}{}", &current[36..])),
+        biosdevname: None,
+        // A link that is down reports -1, which is no number here.
+        speed_mbps: read_number(&folder.join("speed")).filter(|&speed| speed > 0),
+        pci_address: fs::canonicalize(&device).ok().and_then(|path| last_pci_address(&path)),
+        driver: link_name(&device.join("driver")),
+    })
+}
+
+/// `eth0.100`: a name, a dot and a VLAN id.
+fn is_vlan_name(name: &str) -> bool {
+    name.rsplit_once('.')
+        .and_then(|(parent, id)| Some((parent, id.parse::<u16>().ok()?)))
+        .is_some_and(|(parent, id)| !parent.is_empty() && (1..4095).contains(&id))
+}
+
+fn permanent_mac(roots: &Roots, name: &str) -> Option<String> {
+    if !roots.is_real() {
+        return None;
+    }
+    let mac = tacit_blockdev::interface_permanent_mac(name)?;
+    if mac == [0; 6] || mac == [0xff; 6] {
+        return None;
+    }
+    Some(mac.map(|octet| format!("{octet:02x}")).join(":"))
+}
+
+/// Addresses of all interfaces; of IPv6 the link-local ones come last, so that a routable one is shown first.
+fn addresses() -> Vec<(String, std::net::IpAddr)> {
+    let Ok(found) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let mut list: Vec<(String, std::net::IpAddr)> = found
+        .filter_map(|entry| {
+            let address = entry.address?;
+            let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+                (Some(v4), _) => std::net::IpAddr::V4(v4.ip()),
+                (_, Some(v6)) => std::net::IpAddr::V6(v6.ip()),
+                _ => return None,
+            };
+            Some((entry.interface_name, ip))
+        })
+        .collect();
+    list.sort_by_key(|(_, ip)| matches!(ip, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local()));
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_vlan_name;
+
+    #[test]
+    fn vlan_names_end_in_an_id() {
+        assert!(is_vlan_name("eth0.100"));
+        assert!(is_vlan_name("bond0.4094"));
+        for name in ["eth0", "eth0.", ".5", "eth0.4095", "eth0.x", "br-1.5000"] {
+            assert!(!is_vlan_name(name), "{name}");
+        }
+    }
+}

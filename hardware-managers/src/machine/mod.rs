@@ -1,0 +1,18 @@
+//! Readers of what the kernel and the firmware tell about the machine.
+
+mod by_path;
+mod cpu;
+mod disk_ids;
+mod disks;
+mod firmware;
+mod identity;
+mod interfaces;
+mod roots;
+mod smbios;
+mod view;
+
+pub(crate) use by_path::ata_compatible;
+pub use identity::Identity;
+pub use roots::Roots;
+pub(crate) use roots::read_flag;
+pub use view::Machine;

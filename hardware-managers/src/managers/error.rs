@@ -1,0 +1,111 @@
+use std::fmt::Write as _;
+
+/// One device that a step failed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceFailure {
+    pub device: String,
+    /// The whole chain of causes.
+    pub reason: String,
+}
+
+/// Why a step did not succeed. The class names and codes are those of the IPA contract §1.7.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// Not this manager's step: the next one is asked.
+    #[error("hardware manager {manager} has no step {step}")]
+    Unsupported { manager: String, step: String },
+    #[error("no hardware manager has the step {step}")]
+    NoManager { step: String },
+    /// A parameter or a property of the node that the step reads.
+    #[error("{parameter}: {problem}")]
+    InvalidParameter { parameter: String, problem: String },
+    /// All devices were tried; these failed.
+    #[error("{}", list(failures))]
+    Erase { failures: Vec<DeviceFailure>, done: Vec<String>, touched: bool },
+    /// A shared file system that other machines may be using. Nothing was touched.
+    #[error("{device} holds {content}, which other machines may use; nothing was erased")]
+    Protected { device: String, content: String },
+    /// The caller asked to stop.
+    #[error("cancelled after {done} of {total} devices")]
+    Cancelled { done: usize, total: usize },
+    /// Any other failure, of a manager from outside.
+    #[error("{details}")]
+    Failed {
+        class: &'static str,
+        code: u16,
+        message: &'static str,
+        details: String,
+        retry: bool,
+        touched: bool,
+    },
+}
+
+fn list(failures: &[DeviceFailure]) -> String {
+    failures.iter().enumerate().fold(String::new(), |mut text, (at, failure)| {
+        let separator = if at == 0 { "" } else { "; " };
+        write!(text, "{separator}{}: {}", failure.device, failure.reason)
+            .expect("writing to a String succeeds");
+        text
+    })
+}
+
+impl StepError {
+    /// Class name of IPA's exception.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Unsupported { .. } => "IncompatibleHardwareMethodError",
+            Self::NoManager { .. } => "HardwareManagerMethodNotFound",
+            Self::InvalidParameter { .. } => "InvalidCommandParamsError",
+            Self::Erase { .. } => "BlockDeviceEraseError",
+            Self::Protected { .. } => "ProtectedDeviceError",
+            Self::Cancelled { .. } => "CleaningError",
+            Self::Failed { class, .. } => class,
+        }
+    }
+
+    /// The code that belongs to the class.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::InvalidParameter { .. } => 400,
+            Self::Failed { code, .. } => *code,
+            _ => 500,
+        }
+    }
+
+    /// The fixed sentence that belongs to the class.
+    pub fn message(&self) -> &'static str {
+        match self {
+            Self::Unsupported { .. } => "Current HardwareManager doesn't support method",
+            Self::NoManager { .. } => "No HardwareManager found to handle method",
+            Self::InvalidParameter { .. } => "Invalid command parameters",
+            Self::Erase { .. } => "Error erasing block device",
+            Self::Protected { .. } => "Protected device",
+            Self::Cancelled { .. } => "Clean step failed",
+            Self::Failed { message, .. } => message,
+        }
+    }
+
+    /// Names the things: devices, parameters, causes.
+    pub fn details(&self) -> String {
+        self.to_string()
+    }
+
+    /// Whether the same step may succeed when it is run again.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::Erase { .. } | Self::Cancelled { .. } => true,
+            Self::Failed { retry, .. } => *retry,
+            _ => false,
+        }
+    }
+
+    /// Whether anything may have been written to a disk.
+    pub fn disk_touched(&self) -> bool {
+        match self {
+            Self::Erase { touched, .. } | Self::Failed { touched, .. } => *touched,
+            Self::Cancelled { done, .. } => *done > 0,
+            _ => false,
+        }
+    }
+}

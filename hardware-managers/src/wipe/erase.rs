@@ -1,0 +1,113 @@
+//! Carrying out a plan and proving it.
+
+use std::path::Path;
+
+use tacit_blockdev::{Access, AlignedBuf, Device, Error};
+use tacit_model::{BlockDevice, EraseStandard, Proof, ProofResult};
+
+use super::plan::Plan;
+use super::probe::{EDGE, Found, Region, probe};
+use super::signatures::SIGNATURES;
+
+/// Why a disk is not proven to be clean.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EraseError {
+    #[error("input or output failed")]
+    Device(#[from] Error),
+    #[error("{name} is still there at offset {offset} after it was overwritten")]
+    Remains { name: &'static str, offset: u64 },
+    #[error("the {length} bytes at offset {offset} do not read back as zeros")]
+    NotZero { offset: u64, length: u64 },
+}
+
+/// Zeroes what the plan names, partitions before the disk, and proves by a newly opened device that nothing is left.
+/// `step` hears how many regions are done.
+pub(super) fn execute(
+    node: &Path,
+    disk: &BlockDevice,
+    plan: &Plan,
+    mut step: impl FnMut(u64, u64),
+) -> Result<Proof, EraseError> {
+    let total = plan.regions.len() as u64;
+    let mut actions = Vec::new();
+    {
+        let device = Device::open(node, Access::Exclusive)?;
+        for (done, (region, found)) in (1..).zip(&plan.regions) {
+            actions.extend(
+                found
+                    .iter()
+                    .map(|hit| format!("{}: {} found at offset {}", region.name, hit.name, hit.offset)),
+            );
+            for (offset, length) in plan.extents(region, found) {
+                device.zero(offset, length)?;
+                actions.push(format!("{}: zeroed {length} bytes at offset {offset}", region.name));
+            }
+            device.flush()?;
+            step(done, total);
+        }
+        if let Err(error) = device.reread_partition_table() {
+            // The disk is clean all the same; only the kernel still shows partitions that are gone.
+            tracing::warn!(device = %disk.name, %error, "the kernel keeps its old view of the partitions");
+            actions.push("the kernel kept its old view of the partitions".to_owned());
+        }
+    }
+    let verification = verify(node, plan)?;
+    Ok(Proof { actions, verification, result: ProofResult::Proven, ..proof(disk) })
+}
+
+/// The proof of a disk that was left alone.
+pub(super) fn skipped(disk: &BlockDevice, reason: &str) -> Proof {
+    Proof { actions: vec![format!("skipped: {reason}")], ..proof(disk) }
+}
+
+fn proof(disk: &BlockDevice) -> Proof {
+    Proof {
+        device: disk.name.clone(),
+        serial: disk.serial.clone(),
+        model: disk.model.clone(),
+        method: "metadata-wipe".to_owned(),
+        standard: EraseStandard::None,
+        actions: Vec::new(),
+        verification: Vec::new(),
+        result: ProofResult::Skipped,
+    }
+}
+
+fn verify(node: &Path, plan: &Plan) -> Result<Vec<String>, EraseError> {
+    let device = Device::open(node, Access::Read)?;
+    let mut lines = Vec::new();
+    for (region, _) in &plan.regions {
+        if let Some(Found { name, offset, .. }) = probe(&device, region)?.into_iter().next() {
+            return Err(EraseError::Remains { name, offset });
+        }
+        lines.push(format!("{}: none of {} signatures found", region.name, SIGNATURES.len()));
+        verify_edges(&device, region)?;
+        let edge = EDGE.min(region.length);
+        lines.push(format!("{}: first and last {edge} bytes read back as zeros", region.name));
+    }
+    let tables = crate::partitions::scan(&device)?;
+    if let Some(part) = tables.structures.first() {
+        return Err(EraseError::Remains { name: part.name, offset: part.offset });
+    }
+    for part in &plan.structures {
+        verify_zero(&device, part.offset, part.length)?;
+        lines.push(format!("{} at offset {} reads back as zeros", part.name, part.offset));
+    }
+    Ok(lines)
+}
+
+fn verify_edges(device: &Device, region: &Region) -> Result<(), EraseError> {
+    let edge = EDGE.min(region.length);
+    verify_zero(device, region.start, edge)?;
+    verify_zero(device, region.start + region.length - edge, edge)
+}
+
+fn verify_zero(device: &Device, offset: u64, length: u64) -> Result<(), EraseError> {
+    let size = usize::try_from(length).expect("edges and tables are at most a MiB");
+    let mut buffer = AlignedBuf::new(size);
+    device.read_at(offset, &mut buffer[..size])?;
+    if buffer[..size].iter().any(|byte| *byte != 0) {
+        return Err(EraseError::NotZero { offset, length });
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What is on a disk and what will be written to remove it.
+
+use tacit_blockdev::{Device, Error};
+
+use super::probe::{EDGE, Found, Region, probe};
+use crate::partitions::{Partition, Structure, scan};
+
+/// Signatures outside of the edges are removed with the block of this size around them.
+const BLOCK: u64 = 4096;
+
+/// The findings on one disk.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) disk_size: u64,
+    /// Partitions first, the disk itself last: while its table stands, a wipe that was cut off can be repeated.
+    pub(super) regions: Vec<(Region, Vec<Found>)>,
+    pub(super) partitions: Vec<Partition>,
+    pub(super) structures: Vec<Structure>,
+}
+
+/// A range to be zeroed, in bytes from the start of the disk.
+pub(super) type Extent = (u64, u64);
+
+impl Plan {
+    /// Probes the disk and every partition that a table on it names.
+    pub(super) fn make(device: &Device) -> Result<Self, Error> {
+        let tables = scan(device)?;
+        let mut regions: Vec<Region> = tables
+            .partitions
+            .iter()
+            .map(|part| Region {
+                name: format!("partition {}", part.number),
+                start: part.start,
+                length: part.length,
+            })
+            .collect();
+        regions.push(Region { name: "disk".to_owned(), start: 0, length: device.size_bytes() });
+        let regions = regions
+            .into_iter()
+            .map(|region| {
+                let found = probe(device, &region)?;
+                Ok((region, found))
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Self {
+            disk_size: device.size_bytes(),
+            regions,
+            partitions: tables.partitions,
+            structures: tables.structures,
+        })
+    }
+
+    /// Ranges to be zeroed for one region: both ends and the blocks around what was found between them; for the disk
+    /// itself also every part of a partition table.
+    pub(super) fn extents(&self, region: &Region, found: &[Found]) -> Vec<Extent> {
+        let end = region.start + region.length;
+        let edge = EDGE.min(region.length);
+        let mut extents = vec![(region.start, edge), (end - edge, edge)];
+        extents.extend(found.iter().map(|hit| self.block_around(hit.offset, hit.length)));
+        if region.length == self.disk_size {
+            extents.extend(self.structures.iter().map(|part| self.block_around(part.offset, part.length)));
+        }
+        extents.sort_unstable();
+        extents.dedup();
+        extents
+    }
+
+    fn block_around(&self, offset: u64, length: u64) -> Extent {
+        let start = offset - offset % BLOCK;
+        let end = (offset + length).next_multiple_of(BLOCK).min(self.disk_size);
+        (start, end - start)
+    }
+}
