@@ -27,7 +27,7 @@ Description=Tells the serial console that this system runs
 After=multi-user.target
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'echo "TACIT-DEPLOYED $(cat /etc/hostname) Debian $(cat /etc/debian_version), $(systemctl is-system-running), up $(cut -d" " -f1 /proc/uptime) s" > /dev/console'
+ExecStart=/bin/sh -c 'echo "TACIT-DEPLOYED $(cat /etc/hostname) Debian $(cat /etc/debian_version), up $(cut -d" " -f1 /proc/uptime) s" > /dev/console'
 [Install]
 WantedBy=multi-user.target
 U

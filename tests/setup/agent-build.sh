@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds the agent of the ramdisk: release profile, static, stripped. Result: .cache/agent/tacit-agent
+# Builds the agent of the ramdisk: release profile, static, stripped. Result: target/agent/tacit-agent
 . "$(dirname "$0")/env.sh"
 target=x86_64-unknown-linux-musl
 limit_bytes=$((12 * 1024 * 1024))
@@ -22,7 +22,7 @@ kind=$(file -b "$built")
 [[ $kind == *"statically linked"* || $kind == *"static-pie linked"* ]] || fail "the agent is not statically linked: $kind"
 size=$(stat -c %s "$built")
 [ "$size" -le "$limit_bytes" ] || fail "the agent has $size bytes, the limit is $limit_bytes"
-mkdir -p "$CACHE/agent"
+mkdir -p "$ROOT/target/agent"
 # Only a changed agent gets a new time: what is made from it is rebuilt when it is newer.
-cmp -s "$built" "$CACHE/agent/tacit-agent" || install -m 755 "$built" "$CACHE/agent/tacit-agent"
+cmp -s "$built" "$ROOT/target/agent/tacit-agent" || install -m 755 "$built" "$ROOT/target/agent/tacit-agent"
 say "agent: $size bytes, ${kind%%,*}, $(grep -oE 'static[a-z-]* linked' <<<"$kind")"

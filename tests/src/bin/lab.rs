@@ -1,12 +1,11 @@
 //! `lab up` holds a lab until ^C, to try things by hand; `lab clean` takes down what a killed run left behind.
 
 use anyhow::{Result, bail};
-use tacit_tests::lab::{Lab, LabOptions, clean_leftovers, tear_down_on_signals};
+use tacit_tests::lab::{Lab, LabOptions, clean_leftovers};
 
 fn main() -> Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("up") => {
-            tear_down_on_signals()?;
             let lab = Lab::start(LabOptions::default())?;
             println!("namespace  {}", lab.network().name());
             println!("libvirt    {}", lab.libvirt_uri());

@@ -78,6 +78,22 @@ pub fn summarise(file: &[u8], node: [u8; 6], until: Option<SystemTime>) -> Resul
     Ok(summary)
 }
 
+/// The times of all TCP segments that the node sent from `port`, except refusals.
+pub fn answers(file: &[u8], node: [u8; 6], port: u16) -> Result<Vec<SystemTime>, PcapError> {
+    let from_port = |bytes: &[u8]| match understand(bytes) {
+        Packet::Flow { flow, .. } => flow.protocol == 6 && flow.from.1 == port && !is_reset(bytes),
+        _ => false,
+    };
+    let all = frames(file)?.into_iter().filter(|frame| frame.bytes.get(6..12) == Some(&node));
+    Ok(all.filter(|frame| from_port(frame.bytes)).map(|frame| frame.at).collect())
+}
+
+/// Whether an IPv4 TCP segment refuses or breaks off.
+fn is_reset(frame: &[u8]) -> bool {
+    let header = usize::from(frame.get(14).copied().unwrap_or_default() & 0x0f) * 4;
+    frame.get(14 + header + 13).is_some_and(|flags| flags & 0x04 != 0)
+}
+
 /// One direction of a conversation. Ports are 0 for ICMP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Flow {
@@ -254,6 +270,14 @@ mod tests {
         let told =
             summary(&[tcp(false, 0x02), tcp(true, 0x12), tcp(false, 0x10), tcp(true, 0x18), tcp(true, 0x14)]);
         assert_eq!((told.frames, told.started.len()), (3, 0), "{told}");
+    }
+
+    #[test]
+    fn refusals_are_no_answers() {
+        let file = pcap(&[tcp(false, 0x02), tcp(true, 0x14), tcp(false, 0x02), tcp(true, 0x12)]);
+        let third = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(3);
+        assert_eq!(answers(&file, NODE, 9999).unwrap(), [third]);
+        assert_eq!(answers(&file, NODE, 22).unwrap(), []);
     }
 
     #[test]

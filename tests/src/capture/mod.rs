@@ -3,5 +3,5 @@
 mod flows;
 mod pcap;
 
-pub use flows::{Start, Summary, parse_mac, summarise};
+pub use flows::{Start, Summary, answers, parse_mac, summarise};
 pub use pcap::PcapError;

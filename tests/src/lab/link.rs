@@ -40,6 +40,21 @@ impl LinkWatch {
         capture::summarise(&bytes, mac, until).with_context(|| format!("reading {}", self.file.display()))
     }
 
+    /// When the node first and last sent something from a TCP port in a span of time.
+    pub fn answers(
+        &self,
+        port: u16,
+        from: SystemTime,
+        until: SystemTime,
+    ) -> Result<Option<(SystemTime, SystemTime)>> {
+        let bytes = std::fs::read(&self.file).with_context(|| format!("reading {}", self.file.display()))?;
+        let mac = capture::parse_mac(NODE_MAC).expect("a constant address");
+        let all = capture::answers(&bytes, mac, port)
+            .with_context(|| format!("reading {}", self.file.display()))?;
+        let mut within = all.into_iter().filter(|at| (from..=until).contains(at));
+        Ok(within.next().map(|first| (first, within.next_back().unwrap_or(first))))
+    }
+
     /// Packets started by the node that the kernel dropped.
     pub fn dropped_starts(&self) -> Result<u64> {
         self.network.dropped_starts()

@@ -88,8 +88,15 @@ pub fn clean_leftovers() -> Result<Vec<String>> {
     Ok(cleaned)
 }
 
-/// From now on SIGINT and SIGTERM take this process's labs down before they end it.
-pub fn tear_down_on_signals() -> Result<()> {
+/// From now on SIGINT and SIGTERM take this process's labs down before they end it. Once is enough, twice is the same.
+pub(super) fn tear_down_on_signals() -> Result<()> {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    let mut result = Ok(());
+    ONCE.call_once(|| result = follow_signals());
+    result
+}
+
+fn follow_signals() -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting a runtime")?;
     std::thread::Builder::new()

@@ -11,6 +11,7 @@ use super::image_server::ImageServer;
 use super::libvirt::Libvirt;
 use super::link::LinkWatch;
 use super::network::Network;
+use super::power::PowerWatch;
 use super::process::tail;
 use super::record::Record;
 use super::serial::Serial;
@@ -38,6 +39,7 @@ pub struct Lab {
     pub bmc: Bmc,
     pub serial: Serial,
     pub link: LinkWatch,
+    pub power: PowerWatch,
     pub server: VirtualServer,
     libvirt: Libvirt,
     network: Network,
@@ -46,12 +48,14 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Brings everything up: network, filter, capture, libvirt, server, BMC, image server.
+    /// Brings everything up: network, filter, capture, libvirt, server, BMC, image server. From then on a signal that ends
+    /// the process takes the lab down first.
     pub fn start(options: LabOptions) -> Result<Self> {
         ensure!(
             nix::unistd::geteuid().is_root(),
             "the lab needs root (network namespaces, virtual machines): run it with sudo"
         );
+        super::tear_down_on_signals()?;
         super::clean_leftovers()?;
         let name = format!("tacit{}", std::process::id());
         let record = Record::begin(&name)?;
@@ -65,10 +69,11 @@ impl Lab {
         libvirt.start_default_pool(&files.join("pool"))?;
         let server = VirtualServer::define(&libvirt, &files, options.disk_bytes, options.memory_mib)?;
         record.pid_file(&libvirt.domain_pid_file(server.name))?;
+        let power = PowerWatch::start(libvirt.domain_pid_file(server.name))?;
         let serial = Serial::follow(&server.serial_file)?;
         let bmc = Bmc::start(&record, &network, &libvirt, server.uuid)?;
         let images = ImageServer::start(&record, &network, &workspace::cache().join("images"))?;
-        Ok(Self { images, bmc, serial, link, server, libvirt, network, files, record })
+        Ok(Self { images, bmc, serial, link, power, server, libvirt, network, files, record })
     }
 
     /// The lab's network namespace.

@@ -1,0 +1,47 @@
+# make demo   the whole story on a virtual server, to watch
+# make test   everything there is to test
+# make lint   format, clippy, licences and sources of dependencies
+# make clean-lab   takes down what a killed test or demo left behind
+SHELL := /bin/bash
+.NOTPARALLEL:
+.PHONY: help setup agent build images debian-image demo test lint clean-lab
+
+timed := tests/setup/timed.sh
+# Tests and the demo make network namespaces and virtual machines: as somebody else than root, through sudo.
+as_root := $(if $(filter 0,$(shell id -u)),,CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="sudo --preserve-env")
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+setup:
+	@$(timed) set-up tests/setup/setup.sh
+
+# The static agent of the ramdisk: target/agent/tacit-agent
+agent: setup
+	@$(timed) agent tests/setup/agent-build.sh
+
+# One invocation for all crates: what is built here is what the tests use.
+build: agent
+	@$(timed) build cargo build --locked --workspace --bins
+	@$(timed) medium tests/setup/medium.sh
+
+images: setup
+	@$(timed) "test image" tests/images/tiny.sh
+
+debian-image: setup
+	@$(timed) "Debian image" tests/images/debian.sh
+
+demo: build images debian-image
+	@$(as_root) cargo run --quiet --locked -p tacit-tests --bin demo
+
+test: build images
+	@tests/setup/run-tests.sh "$(if $(filter 0,$(shell id -u)),,sudo)"
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --locked check bans licenses sources
+
+clean-lab:
+	@$(as_root) cargo run --quiet --locked -p tacit-tests --bin lab clean
