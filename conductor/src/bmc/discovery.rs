@@ -22,8 +22,7 @@ impl Client {
         self.inner
             .root
             .get_or_try_init(async || {
-                let answer = self.repeat(&call, async || self.transmit(&call, &Grant::Anonymous).await).await;
-                match answer {
+                match self.send_anonymous(&call).await {
                     Err(error) if matches!(error.kind(), BmcErrorKind::Denied { .. }) => {
                         self.send(&call).await
                     }

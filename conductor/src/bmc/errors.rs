@@ -46,6 +46,9 @@ pub enum BmcErrorKind {
     /// The BMC answered with an error.
     #[error("status {status}{}", Said(.body))]
     Refused { status: u16, body: ErrorBody, retry_after: Option<Duration> },
+    /// The BMC did not open a session for another reason than the credentials; the request itself was not sent.
+    #[error("no session (status {status}){}", Said(.body))]
+    NoSession { status: u16, body: ErrorBody },
     /// The answer makes no sense.
     #[error("unusable answer: {0}")]
     Malformed(String),
@@ -104,7 +107,7 @@ impl BmcError {
         &self.0.kind
     }
 
-    /// The HTTP status, when the BMC answered with an error.
+    /// The HTTP status, when the BMC answered the request with an error.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self.0.kind {
@@ -124,6 +127,7 @@ impl BmcError {
             BmcErrorKind::Refused { status, body, .. } => {
                 matches!(status, 408 | 409 | 429 | 500 | 502 | 503 | 504) || is_busy(body)
             }
+            BmcErrorKind::NoSession { status, .. } => matches!(status, 408 | 429 | 500..),
             _ => false,
         }
     }
@@ -134,9 +138,18 @@ impl BmcError {
         match &self.0.kind {
             BmcErrorKind::Denied { body, .. }
             | BmcErrorKind::Refused { body, .. }
+            | BmcErrorKind::NoSession { body, .. }
             | BmcErrorKind::TaskFailed { body, .. } => Some(body),
             _ => None,
         }
+    }
+
+    /// A refused login: as an answer to the request that needed it, the status would mean something else.
+    pub(super) fn as_login_failure(mut self) -> Self {
+        if let BmcErrorKind::Refused { status, body, .. } = self.0.kind {
+            self.0.kind = BmcErrorKind::NoSession { status, body };
+        }
+        self
     }
 
     pub(super) fn says(&self, message_id: &str) -> bool {

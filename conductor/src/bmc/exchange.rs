@@ -87,19 +87,23 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 impl Client {
     /// Sends with credentials, and again where a repetition is safe and may help.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Answer, BmcError> {
-        self.repeat(call, async || self.send_authorized(call).await).await
+        self.repeat(call, false).await
     }
 
-    /// Repeats `transmission` of `call` where that is safe and may help.
-    pub(super) async fn repeat(
-        &self,
-        call: &Call<'_>,
-        transmission: impl AsyncFn() -> Result<Answer, BmcError>,
-    ) -> Result<Answer, BmcError> {
+    /// [`Client::send`] without credentials.
+    pub(super) async fn send_anonymous(&self, call: &Call<'_>) -> Result<Answer, BmcError> {
+        self.repeat(call, true).await
+    }
+
+    async fn repeat(&self, call: &Call<'_>, anonymous: bool) -> Result<Answer, BmcError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let error = match transmission().await {
+            let result = match anonymous {
+                true => self.transmit(call, &Grant::Anonymous).await,
+                false => self.send_authorized(call).await,
+            };
+            let error = match result {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -117,6 +121,7 @@ impl Client {
         let read = call.method == Method::GET;
         match error.kind() {
             BmcErrorKind::Unreachable { connected, .. } => (read || !connected).then_some(policy.delay),
+            BmcErrorKind::NoSession { .. } => error.retryable().then_some(policy.delay),
             BmcErrorKind::Malformed(_) => read.then_some(policy.delay),
             BmcErrorKind::Refused { status, body, retry_after } => {
                 // 503 means that the request was not carried out.

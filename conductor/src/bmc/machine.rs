@@ -223,3 +223,27 @@ impl Bmc {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A flow runs as a task of its own, which may move between threads.
+    #[test]
+    fn calls_can_be_spawned() {
+        fn spawnable(_: impl Send) {}
+        let bmc = Bmc::Manual;
+        spawnable(bmc.verify());
+        spawnable(bmc.power_state());
+        spawnable(bmc.power_on());
+        spawnable(bmc.power_off());
+        spawnable(bmc.soft_off());
+        spawnable(bmc.reboot());
+        spawnable(bmc.restart());
+        spawnable(bmc.insert_media("http://192.0.2.1/a.iso"));
+        spawnable(bmc.eject_media());
+        spawnable(bmc.set_boot(BootTarget::Cd, true));
+        spawnable(bmc.clear_boot());
+        spawnable(bmc.close());
+    }
+}
