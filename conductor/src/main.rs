@@ -1,1 +1,7 @@
-fn main() {}
+//! `tacit`: the conductor and its command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tacit_conductor::cli::run()
+}

@@ -1,1 +1,19 @@
-//! cli
+//! The command line: `tacit serve`, and the client side of the API for people.
+//!
+//! Owns arguments, output and exit status. Everything that it knows of nodes it learns through the API.
+
+mod arguments;
+mod assignments;
+mod client;
+mod error;
+mod follow;
+mod node;
+mod node_change;
+mod node_output;
+mod output;
+mod port;
+mod progress;
+mod run;
+mod serve;
+
+pub use run::run;

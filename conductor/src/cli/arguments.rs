@@ -1,0 +1,240 @@
+//! Arguments of `tacit`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Deploys bare metal that never calls out.
+#[derive(Debug, Parser)]
+#[command(name = "tacit", version)]
+pub(super) struct Arguments {
+    /// Address of the conductor
+    #[arg(long, global = true, env = "TACIT_URL", default_value = "http://127.0.0.1:6385")]
+    pub(super) url: String,
+    /// Print what the API answered, as JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the conductor
+    Serve(ServeArguments),
+    /// Enrol, deploy and look at machines
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Network interfaces of machines
+    #[command(subcommand)]
+    Port(PortCommand),
+}
+
+/// What `tacit serve` is told.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ServeArguments {
+    /// Directory of everything that must survive: the store, the certificate authority
+    #[arg(long, value_name = "DIR")]
+    pub(super) state_dir: PathBuf,
+    /// Address of the API
+    #[arg(long, default_value = "127.0.0.1:6385", value_name = "ADDR:PORT")]
+    pub(super) listen: SocketAddr,
+    /// Shared ramdisk medium that each node's own medium is made from
+    #[arg(long, value_name = "FILE.iso")]
+    pub(super) media: Option<PathBuf>,
+    /// Address at which BMCs fetch media
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) media_listen: Option<SocketAddr>,
+    /// The same address as BMCs see it, where that is another one
+    #[arg(long, value_name = "URL")]
+    pub(super) media_url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Enrol a machine
+    Create(CreateArguments),
+    /// List the machines
+    List {
+        /// Only those in this provision state
+        #[arg(long)]
+        provision_state: Option<String>,
+    },
+    /// Show one machine
+    Show { node: String },
+    /// Change what is known of a machine, or what is to be deployed on it
+    Set(SetArguments),
+    /// Check that the BMC can be used: enroll to manageable
+    Manage(VerbArguments),
+    /// Boot the ramdisk and take the inventory
+    Inspect(VerbArguments),
+    /// Wipe metadata and make it available
+    Provide(VerbArguments),
+    /// Write an image and start it
+    Deploy(DeployArguments),
+    /// Take the machine back: wipe metadata, make it available
+    Undeploy(VerbArguments),
+    /// Run clean steps
+    Clean {
+        #[command(flatten)]
+        verb: VerbArguments,
+        /// INTERFACE.STEP, such as deploy.erase_devices_metadata; may be given again
+        #[arg(long = "step", required = true, value_name = "INTERFACE.STEP")]
+        steps: Vec<String>,
+    },
+    /// Stop the work that waits for the agent
+    Abort(VerbArguments),
+    /// Keep the conductor's hands off a machine, or let it again
+    Maintenance {
+        node: String,
+        state: Switch,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Switch a machine on or off
+    Power {
+        node: String,
+        target: Power,
+        /// Wait until it is done, at most so many seconds
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "600")]
+        wait: Option<u64>,
+    },
+    /// What happened to a machine
+    History { node: String },
+    /// What inspection found
+    Inventory { node: String },
+    /// Check what a deployment needs
+    Validate { node: String },
+    /// Forget a machine
+    Delete { nodes: Vec<String> },
+    /// Follow what is done on a machine now
+    Watch {
+        node: String,
+        /// Stay when nothing is under way (any more)
+        #[arg(long)]
+        stay: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PortCommand {
+    /// Add a network interface to a machine
+    Create { mac: String, node: String },
+    /// List network interfaces
+    List {
+        /// Only those of this machine
+        #[arg(long)]
+        node: Option<String>,
+    },
+    /// Remove a network interface, by UUID or MAC address
+    Delete { ports: Vec<String> },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArguments {
+    pub(super) name: String,
+    /// Hardware type: redfish or manual
+    #[arg(long)]
+    pub(super) driver: String,
+    #[command(flatten)]
+    pub(super) facts: FactArguments,
+    /// MAC address of a network interface; may be given again
+    #[arg(long = "mac", value_name = "MAC")]
+    pub(super) macs: Vec<String>,
+}
+
+/// What is known of a machine.
+#[derive(Debug, Default, Args)]
+pub(super) struct FactArguments {
+    /// How to reach the BMC, redfish_address=https://…; may be given again
+    #[arg(long = "driver-info", value_name = "KEY=VALUE")]
+    pub(super) driver_info: Vec<String>,
+    /// A property of the machine; may be given again
+    #[arg(long = "property", value_name = "KEY=VALUE")]
+    pub(super) properties: Vec<String>,
+    /// Which disk takes the image, serial=…; may be given again
+    #[arg(long = "root-device", value_name = "KEY=VALUE")]
+    pub(super) root_device: Vec<String>,
+    /// Addresses of the ramdisk, OpenStack's network_data.json
+    #[arg(long, value_name = "FILE")]
+    pub(super) network_data: Option<PathBuf>,
+    #[arg(long)]
+    pub(super) resource_class: Option<String>,
+    #[arg(long)]
+    pub(super) description: Option<String>,
+    /// Whether provide and undeploy wipe metadata
+    #[arg(long, value_name = "true|false")]
+    pub(super) automated_clean: Option<bool>,
+}
+
+/// What is to be written.
+#[derive(Debug, Default, Args)]
+pub(super) struct ImageArguments {
+    /// URL of the image
+    #[arg(long, value_name = "URL")]
+    pub(super) image: Option<String>,
+    /// sha256:HEX, sha512:HEX, or the URL of a file of checksums
+    #[arg(long, value_name = "CHECKSUM")]
+    pub(super) checksum: Option<String>,
+    /// Format of the image
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) disk_format: Option<String>,
+    /// Anything else of instance_info; may be given again
+    #[arg(long = "instance-info", value_name = "KEY=VALUE")]
+    pub(super) instance_info: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetArguments {
+    pub(super) node: String,
+    /// Another name
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    #[arg(long)]
+    pub(super) driver: Option<String>,
+    #[command(flatten)]
+    pub(super) facts: FactArguments,
+    #[command(flatten)]
+    pub(super) image: ImageArguments,
+    /// Path of a field to remove, such as instance_info/image_source; may be given again
+    #[arg(long = "unset", value_name = "PATH")]
+    pub(super) unset: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerbArguments {
+    pub(super) node: String,
+    /// Wait until it is done, at most so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "7200")]
+    pub(super) wait: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeployArguments {
+    #[command(flatten)]
+    pub(super) verb: VerbArguments,
+    #[command(flatten)]
+    pub(super) image: ImageArguments,
+    /// Config drive: an ISO image (gzipped and encoded or not), a directory, a JSON file, or a URL
+    #[arg(long, value_name = "FILE|DIR|URL")]
+    pub(super) config_drive: Option<String>,
+    /// Write again over a deployment
+    #[arg(long)]
+    pub(super) rebuild: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Power {
+    On,
+    Off,
+    SoftOff,
+    Reboot,
+}
