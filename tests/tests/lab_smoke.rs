@@ -49,6 +49,18 @@ fn lab_comes_up_watches_and_goes_away() -> Result<()> {
         lab.bmc.power(false)
     })?;
 
+    stages.run("start the shared boot medium by virtual media", || {
+        workspace::medium()?;
+        lab.bmc.boot_from_medium(&lab.images.url("media/tacit.iso"))?;
+        let mark = lab.serial.mark();
+        lab.bmc.power(true)?;
+        // Nobody filled in its configuration: the agent has to say so, and to stay closed.
+        let line = lab.serial.wait_for_line("never filled", mark, Duration::from_secs(180))?;
+        eprintln!("{}", line.text);
+        lab.bmc.power(false)?;
+        lab.bmc.eject()
+    })?;
+
     stages.run("tear down", || {
         drop(lab);
         Ok(())

@@ -28,7 +28,6 @@ pub struct Conductor {
 impl Conductor {
     pub(super) fn start(record: &Record, network: &Network, files: &Path) -> Result<Self> {
         let state = files.join("conductor");
-        fs::create_dir_all(&state).context("making the conductor's state directory")?;
         let mut conductor =
             Self { network: network.clone(), state, log: files.join("conductor.log"), process: None };
         conductor.serve(record)?;

@@ -12,6 +12,7 @@ use super::libvirt::path_with_sbin;
 use super::network::Network;
 use super::process::{Process, run};
 use super::record::Record;
+use crate::workspace;
 
 const PORT: u16 = 8088;
 /// Bytes a second of everything below `/slow/`: an image takes long enough to break something in the middle.
@@ -44,7 +45,8 @@ impl ImageServer {
         fs::create_dir_all(images).context("making the images' directory")?;
         let settings = directory.join("nginx.conf");
         let log = directory.join("access.log");
-        let (here, images) = (directory.display(), images.display());
+        let media = workspace::cache().join("media");
+        let (here, images, media) = (directory.display(), images.display(), media.display());
         fs::write(
             &settings,
             format!(
@@ -58,6 +60,7 @@ http {{
   default_type application/octet-stream; sendfile on;
   server {{ listen {HOST_ADDRESS}:{PORT};
     location / {{ root {images}; }}
+    location /media/ {{ alias {media}/; }}
     location /slow/ {{ alias {images}/; limit_rate {SLOW_BYTES_PER_SECOND}; }}
   }}
 }}

@@ -59,8 +59,13 @@ impl Lab {
         super::clean_leftovers()?;
         let name = format!("tacit{}", std::process::id());
         let record = Record::begin(&name)?;
-        let files =
-            tempfile::Builder::new().prefix("tacit-lab-").tempdir().context("making a directory")?.keep();
+        // Not /tmp, which may be memory: disks of machines lie here.
+        let large = std::env::var_os("TMPDIR").unwrap_or_else(|| "/var/tmp".into());
+        let files = tempfile::Builder::new()
+            .prefix("tacit-lab-")
+            .tempdir_in(&large)
+            .context("making a directory")?
+            .keep();
         record.files(&files)?;
         let network = Network::create(&record, &name)?;
         network.drop_what_the_node_starts()?;
