@@ -1,1 +1,19 @@
-//! placeholder
+//! Block devices as the kernel offers them: opening (shared or exclusive), sizes, reads and writes of any alignment
+//! on top of direct I/O, zeroing, discarding, partition rescans, and the few ioctls that other parts need
+//! (permanent MAC address, immutable flag).
+//!
+//! This is the only crate of the workspace with `unsafe`. It knows no image format, no partition table and no
+//! policy: it never chooses a device, and it does nothing to one but what its caller asks for.
+
+mod buffer;
+mod device;
+mod error;
+mod inode;
+mod ioctl;
+mod nic;
+
+pub use buffer::AlignedBuf;
+pub use device::{Access, Device};
+pub use error::Error;
+pub use inode::set_immutable;
+pub use nic::interface_permanent_mac;

@@ -1,0 +1,204 @@
+//! Devices on regular files everywhere, and on loop devices where the tests may make them.
+#![expect(clippy::unwrap_used, reason = "tests panic on purpose")]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use tacit_blockdev::{Access, AlignedBuf, Device, Error, set_immutable};
+
+const MIB: u64 = 1 << 20;
+
+fn file_of(len: u64) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(len).unwrap();
+    file
+}
+
+/// A loop device, detached when dropped.
+struct Loop {
+    path: PathBuf,
+    _backing: tempfile::NamedTempFile,
+}
+
+impl Loop {
+    /// `None` without the right to make one.
+    fn new(len: u64, sector: u32) -> Option<Self> {
+        File::options().read(true).write(true).open("/dev/loop-control").ok()?;
+        let backing = file_of(len);
+        let output = Command::new("losetup")
+            .args(["--find", "--show", "--sector-size", &sector.to_string()])
+            .arg(backing.path())
+            .output()
+            .ok()?;
+        if !output.status.success() {
+            eprintln!("no loop device: {}", String::from_utf8_lossy(&output.stderr));
+            return None;
+        }
+        let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+        Some(Self { path, _backing: backing })
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let status = Command::new("losetup").arg("--detach").arg(&self.path).status();
+        assert!(status.is_ok_and(|status| status.success()), "{} stays", self.path.display());
+    }
+}
+
+fn pattern(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed) | 1).collect()
+}
+
+/// Writes and reads of every alignment, checked against a copy in memory.
+fn exercise(device: &Device) {
+    let size = device.size_bytes();
+    let mut model = vec![0u8; size as usize];
+    let spans: &[(u64, u64)] = &[
+        (0, 1),
+        (511, 2),
+        (512, 512),
+        (4096, 8192),
+        (5000, 1),
+        (4095, 4098),
+        (MIB - 7, 3 * MIB + 11),
+        (size - 1, 1),
+        (size - 4096, 4096),
+        (size - 5000, 4999),
+        (100, 0),
+    ];
+    for (index, &(offset, len)) in spans.iter().enumerate() {
+        let bytes = pattern(len as usize, index as u8);
+        device.write_at(offset, &bytes).unwrap();
+        model[offset as usize..(offset + len) as usize].copy_from_slice(&bytes);
+    }
+    let mut aligned = AlignedBuf::new(2 * MIB as usize);
+    aligned.fill(0x5a);
+    device.write_at(4 * MIB, &aligned).unwrap();
+    model[4 * MIB as usize..6 * MIB as usize].fill(0x5a);
+
+    for (offset, len) in [(0u64, size), (1, size - 1), (777, 12345), (4 * MIB - 1, 3), (size, 0)] {
+        let mut got = vec![0u8; len as usize];
+        device.read_at(offset, &mut got).unwrap();
+        assert!(got == model[offset as usize..(offset + len) as usize], "{len} bytes at {offset}");
+    }
+    let mut got = AlignedBuf::new(MIB as usize);
+    device.read_at(4 * MIB, &mut got).unwrap();
+    assert!(got.iter().all(|&byte| byte == 0x5a));
+
+    for (offset, len) in [(3u64, 5u64), (MIB + 100, MIB), (4 * MIB, MIB), (size - 513, 513)] {
+        device.zero(offset, len).unwrap();
+        model[offset as usize..(offset + len) as usize].fill(0);
+    }
+    device.flush().unwrap();
+    let mut got = vec![0u8; size as usize];
+    device.read_at(0, &mut got).unwrap();
+    assert!(got == model, "after zeroing");
+
+    assert!(matches!(device.write_at(size, &[1]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(device.read_at(u64::MAX, &mut [0]), Err(Error::OutOfRange { .. })));
+    assert!(matches!(device.zero(size - 1, 2), Err(Error::OutOfRange { .. })));
+    device.reread_partition_table().unwrap();
+}
+
+#[test]
+fn files_read_and_write_at_any_alignment() {
+    let file = file_of(8 * MIB + 700);
+    let device = Device::open(file.path(), Access::Exclusive).unwrap();
+    assert_eq!((device.size_bytes(), device.logical_sector()), (8 * MIB + 700, 512));
+    assert!(!device.is_block_device() && !device.is_read_only());
+    exercise(&device);
+    device.discard(0, MIB).unwrap();
+    assert_eq!(
+        Device::open(file.path(), Access::Read).unwrap().with_logical_sector(4096).logical_sector(),
+        4096
+    );
+}
+
+#[test]
+fn loop_devices_read_and_write_at_any_alignment() {
+    for sector in [512, 4096] {
+        let Some(disk) = Loop::new(8 * MIB, sector) else { return };
+        let device = Device::open(&disk.path, Access::ReadWrite).unwrap();
+        assert!(device.is_block_device() && !device.is_read_only());
+        assert_eq!((device.size_bytes(), device.logical_sector()), (8 * MIB, sector));
+        assert!(device.physical_sector() >= sector);
+        exercise(&device);
+        device.discard(0, 8 * MIB).unwrap();
+    }
+}
+
+#[test]
+fn exclusive_access_is_refused_while_another_holds_it() {
+    let Some(disk) = Loop::new(8 * MIB, 512) else { return };
+    let held = Device::open(&disk.path, Access::Exclusive).unwrap();
+    let refused = Device::open(&disk.path, Access::Exclusive).unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+    assert!(refused.to_string().contains(disk.path.to_str().unwrap()));
+    drop(held);
+    Device::open(&disk.path, Access::Exclusive).unwrap();
+}
+
+#[test]
+fn neighbours_in_one_sector_do_not_overwrite_each_other() {
+    let Some(disk) = Loop::new(MIB, 4096) else { return };
+    let device = Arc::new(Device::open(&disk.path, Access::ReadWrite).unwrap());
+    let writers: Vec<_> = (0..8u64)
+        .map(|lane| {
+            let device = Arc::clone(&device);
+            std::thread::spawn(move || {
+                for round in 0..64u64 {
+                    device.write_at(round * 4096 + lane * 512, &[lane as u8 + 1; 512]).unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    let mut got = vec![0; 64 * 4096];
+    device.read_at(0, &mut got).unwrap();
+    for (index, piece) in got.chunks(512).enumerate() {
+        assert!(piece.iter().all(|&byte| usize::from(byte) == index % 8 + 1), "piece {index}");
+    }
+}
+
+#[test]
+fn only_block_devices_and_files_are_opened() {
+    for path in ["/dev/null", "/proc"] {
+        let error = Device::open(Path::new(path), Access::Read).unwrap_err();
+        assert!(matches!(error, Error::NotADevice { .. }), "{error}");
+    }
+    let error = Device::open(Path::new("/dev/no-such-disk"), Access::Read).unwrap_err();
+    assert_eq!(error.to_string(), "cannot open /dev/no-such-disk");
+    assert_eq!(error.io_error().unwrap().kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn failed_writes_name_device_and_offset() {
+    let file = file_of(MIB);
+    let device = Device::open(file.path(), Access::Read).unwrap();
+    let error = device.write_at(4096, &[1; 10]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("cannot write 10 bytes at offset 4096 of {}", file.path().display())
+    );
+}
+
+#[test]
+fn the_immutable_flag_is_set_and_cleared() {
+    let file = file_of(1);
+    match set_immutable(file.path(), true) {
+        Ok(()) => {
+            let refused = File::options().write(true).open(file.path()).is_err();
+            set_immutable(file.path(), false).unwrap();
+            assert!(refused, "an immutable file was opened for writing");
+            File::options().write(true).open(file.path()).unwrap();
+        }
+        // Not every file system has the flag, and not everyone may set it.
+        Err(Error::Ioctl { request, .. }) => eprintln!("{request} is not possible here"),
+        Err(error) => panic!("{error}"),
+    }
+}
