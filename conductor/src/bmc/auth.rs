@@ -146,7 +146,7 @@ impl Client {
             return Ok(Grant::Basic(given));
         }
         *state = AuthState::LoggedOut { proven, failures };
-        Err(error.as_login_failure())
+        Err(error.into_login_failure())
     }
 
     /// Creates a session (DSP0266, "Session management").

@@ -145,7 +145,7 @@ impl BmcError {
     }
 
     /// A refused login: as an answer to the request that needed it, the status would mean something else.
-    pub(super) fn as_login_failure(mut self) -> Self {
+    pub(super) fn into_login_failure(mut self) -> Self {
         if let BmcErrorKind::Refused { status, body, .. } = self.0.kind {
             self.0.kind = BmcErrorKind::NoSession { status, body };
         }

@@ -157,22 +157,16 @@ impl ServerCertVerifier for PinningVerifier {
 
 /// Whether a failed request failed in TLS rather than below it.
 pub(super) fn is_tls_failure(error: &reqwest::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if is_certificate_failure(cause) {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<Error>() {
             return true;
         }
-        // An io::Error hands out its content's source, not its content.
-        if let Some(io) = cause.downcast_ref::<std::io::Error>()
-            && io.get_ref().is_some_and(|inner| is_certificate_failure(inner))
-        {
-            return true;
-        }
-        source = cause.source();
+        // An io::Error hands out its content's source, not its content, and may hold another of its kind.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     false
-}
-
-fn is_certificate_failure(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.is::<Error>()
 }

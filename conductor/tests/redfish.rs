@@ -1,0 +1,10 @@
+//! The BMC client against a BMC in this process that has the faults of those in the field. Waits are a thousandth of
+//! the real ones.
+
+mod redfish {
+    mod boot;
+    mod connection;
+    mod fake_bmc;
+    mod media;
+    mod power;
+}
