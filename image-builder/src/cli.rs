@@ -1,0 +1,109 @@
+//! The command line of `tacit-image`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use tacit_protocol::medium::NodeConfig;
+
+use crate::build::{self, BuildRequest, DEFAULT_COMMAND_LINE};
+use crate::error::ImageError;
+use crate::info::Info;
+use crate::media::MediaTemplate;
+use crate::profile::Profile;
+use crate::uki::DEFAULT_STUB;
+
+/// Builds, describes and configures Tacit's boot media.
+#[derive(Debug, Parser)]
+#[command(name = "tacit-image", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build kernel, ramdisk, UKI and ISO from a kernel package and the agent.
+    Build {
+        /// Debian package of the kernel (linux-image-VERSION-amd64; -cloud-amd64 for virtual machines only).
+        #[arg(long, value_name = "KERNEL.deb")]
+        kernel: PathBuf,
+        /// The agent, a static program.
+        #[arg(long, value_name = "FILE")]
+        agent: PathBuf,
+        /// Folder for the results.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// Machines to carry drivers for.
+        #[arg(long, value_enum, default_value_t = Profile::Virtual)]
+        profile: Profile,
+        /// Kernel command line.
+        #[arg(long, default_value = DEFAULT_COMMAND_LINE)]
+        cmdline: String,
+        /// A further module, with all that it depends on; may be repeated.
+        #[arg(long = "module", value_name = "NAME")]
+        modules: Vec<String>,
+        /// An external hardware manager (an executable) for the ramdisk; may be repeated.
+        #[arg(long = "hardware-manager", value_name = "FILE")]
+        hardware_managers: Vec<PathBuf>,
+        /// systemd's EFI stub, or the Debian package systemd-boot-efi.
+        #[arg(long, value_name = "FILE", default_value = DEFAULT_STUB)]
+        stub: PathBuf,
+    },
+    /// Describe an ISO, an EFI program or the folder of a build.
+    Info {
+        path: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write one node's medium, for a USB stick or a BMC that is fed by hand. It holds the node's private key.
+    Configure {
+        /// The shared ISO.
+        #[arg(long, value_name = "FILE")]
+        iso: PathBuf,
+        /// The node's configuration.
+        #[arg(long, value_name = "node.json")]
+        config: PathBuf,
+        /// The new ISO; must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// Does what the arguments say and prints the result.
+pub fn run(arguments: Arguments) -> Result<(), ImageError> {
+    match arguments.command {
+        Command::Build { kernel, agent, out, profile, cmdline, modules, hardware_managers, stub } => {
+            let request = BuildRequest {
+                kernel,
+                agent,
+                stub,
+                out,
+                profile,
+                command_line: cmdline,
+                modules,
+                hardware_managers,
+            };
+            println!("{}", Info::Build(build::build(&request)?));
+        }
+        Command::Info { path, json } => {
+            let info = Info::of(&path)?;
+            if json {
+                println!("{:#}", serde_json::to_value(&info).expect("strings and numbers only"));
+            } else {
+                println!("{info}");
+            }
+        }
+        Command::Configure { iso, config, out } => {
+            let json = fs::read(&config).map_err(ImageError::io("read", &config))?;
+            let config: NodeConfig =
+                serde_json::from_slice(&json).map_err(|source| ImageError::Json { path: config, source })?;
+            let medium = Arc::new(MediaTemplate::open(&iso)?).medium(&config)?;
+            medium.write_to(&out)?;
+            println!("{}: medium of node {}, {} bytes", out.display(), config.node_uuid, medium.len());
+        }
+    }
+    Ok(())
+}
