@@ -1,1 +1,21 @@
-//! placeholder
+//! The agent of the deploy ramdisk: it answers the conductor and never calls.
+//!
+//! Owns the duties of the first process of a ramdisk, the TLS server, the API of `/v1` and `/v2`, the one running
+//! operation and the way images get to it. It refuses callers without a client certificate of its node's authority,
+//! and dials nobody, unless an image's transport says `direct`.
+
+mod agent;
+mod api;
+mod cli;
+mod clock;
+mod commands;
+mod fetch;
+mod init;
+mod jobs;
+mod logging;
+mod power;
+mod process;
+mod serve;
+mod tls;
+
+pub use cli::run;

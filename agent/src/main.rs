@@ -1,1 +1,13 @@
-fn main() {}
+//! `tacit-agent`: see [`tacit_agent`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match tacit_agent::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tacit-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

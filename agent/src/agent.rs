@@ -1,0 +1,139 @@
+//! What all of the agent shares.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use serde_json::Value;
+use tacit_hardware::{GenericHardwareManager, Machine, Managers, Roots};
+use tacit_protocol::v2::Identity;
+use tokio::runtime::Handle;
+
+use crate::clock::Clock;
+use crate::commands::ImagingHardwareManager;
+use crate::fetch::LendPool;
+use crate::jobs::{EventLog, JobContext, Jobs, Journal, JournalError};
+use crate::logging::LogRing;
+use crate::power::Power;
+use crate::process::{Timeline, boot_id};
+
+/// How an agent is started.
+#[derive(Debug)]
+pub struct AgentOptions {
+    pub node_uuid: String,
+    /// Where the journal is kept.
+    pub state_dir: PathBuf,
+    /// No other disks exist for this agent; plain files and loop devices are disks only when named here.
+    pub disks: Option<Vec<PathBuf>>,
+    /// Whether the clock may be set and the machine be left.
+    pub owns_machine: bool,
+    pub logs: LogRing,
+    /// Uptime at which this process began, in seconds.
+    pub process_start: f64,
+}
+
+/// What was written by this agent since it began: answers `get_partition_uuids`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Deployed {
+    pub image_id: String,
+    pub device: String,
+    /// `"root uuid"` and its like (IPA contract §2.1).
+    pub uuids: serde_json::Map<String, Value>,
+}
+
+/// The agent: shared by all requests and the running operation.
+pub struct Agent {
+    pub node_uuid: String,
+    pub boot_id: String,
+    pub machine: Machine,
+    pub managers: Managers,
+    pub jobs: Arc<Jobs>,
+    pub events: Arc<EventLog>,
+    pub lends: Arc<LendPool>,
+    pub power: Power,
+    pub clock: Clock,
+    pub timeline: Timeline,
+    pub logs: LogRing,
+    pub runtime: Handle,
+    /// Held from the look whether the agent is busy until the command has the place (IPA contract §1.5).
+    pub turn: tokio::sync::Mutex<()>,
+    current: Mutex<Option<Arc<JobContext>>>,
+    node: Mutex<Option<Value>>,
+    deployed: Mutex<Option<Deployed>>,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").field("node_uuid", &self.node_uuid).finish_non_exhaustive()
+    }
+}
+
+impl Agent {
+    /// Sets everything up; to be called on a tokio runtime, when the agent listens.
+    ///
+    /// # Errors
+    ///
+    /// When the state directory cannot be made.
+    pub fn new(options: AgentOptions) -> Result<Arc<Self>, JournalError> {
+        let boot_id = boot_id();
+        let events = Arc::new(EventLog::new(boot_id.clone()));
+        let journal = Journal::new(&options.state_dir, &boot_id)?;
+        let machine = Machine::new(Roots::default(), options.disks);
+        Ok(Arc::new_cyclic(|agent: &Weak<Self>| Self {
+            node_uuid: options.node_uuid,
+            boot_id,
+            managers: Managers::new(vec![
+                Arc::new(GenericHardwareManager::new(machine.clone())),
+                Arc::new(ImagingHardwareManager::new(agent.clone())),
+            ]),
+            machine,
+            jobs: Jobs::resume(journal, events.clone()),
+            events,
+            lends: Arc::default(),
+            power: if options.owns_machine { Power::Machine } else { Power::recorded() },
+            clock: if options.owns_machine { Clock::Machine } else { Clock::recorded() },
+            timeline: Timeline::listening(options.process_start),
+            logs: options.logs,
+            runtime: Handle::current(),
+            turn: tokio::sync::Mutex::default(),
+            current: Mutex::default(),
+            node: Mutex::default(),
+            deployed: Mutex::default(),
+        }))
+    }
+
+    /// Facts by which the conductor recognises this machine.
+    pub fn identity(&self) -> Identity {
+        let identity = self.machine.identity();
+        Identity {
+            system_uuid: identity.system_uuid,
+            serial_number: identity.serial,
+            mac_addresses: identity.macs,
+        }
+    }
+
+    /// The running operation, for code that the dispatch of steps lies between.
+    pub fn current(&self) -> Option<Arc<JobContext>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_current(&self, job: Option<Arc<JobContext>>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = job;
+    }
+
+    /// The node as the conductor sent it last; `null` before.
+    pub fn node(&self) -> Value {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or(Value::Null)
+    }
+
+    pub fn remember_node(&self, node: &Value) {
+        *self.node.lock().unwrap_or_else(PoisonError::into_inner) = Some(node.clone());
+    }
+
+    pub fn deployed(&self) -> Option<Deployed> {
+        self.deployed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_deployed(&self, deployed: Option<Deployed>) {
+        *self.deployed.lock().unwrap_or_else(PoisonError::into_inner) = deployed;
+    }
+}

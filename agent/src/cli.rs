@@ -1,0 +1,65 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::clock::uptime;
+use crate::{init, serve};
+
+/// The deployment agent of a ramdisk: it answers the conductor and never calls.
+#[derive(Debug, Parser)]
+#[command(name = "tacit-agent", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Be the first process of a ramdisk: mount, load modules, configure the network, keep `serve` running.
+    Init,
+    /// Serve the API as a plain process.
+    Serve(ServeArguments),
+}
+
+/// Arguments of `tacit-agent serve`.
+#[derive(Debug, clap::Args)]
+pub struct ServeArguments {
+    /// The node's configuration, JSON, as on its medium.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Where to listen; all addresses at the configured port when not given.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Only these disks exist for the agent. Plain files and loop devices are disks only when named here.
+    #[arg(long = "disk", value_name = "DEVICE")]
+    pub disks: Vec<PathBuf>,
+    /// Where the journal of operations is kept.
+    #[arg(long, value_name = "DIR", default_value = "/run/tacit")]
+    pub state_dir: PathBuf,
+    /// Neither set the clock nor leave the machine: only note that it was asked for.
+    #[arg(long)]
+    pub no_power: bool,
+}
+
+/// Runs the program.
+///
+/// # Errors
+///
+/// When the agent cannot begin to serve. As the first process it never returns.
+pub fn run() -> Result<()> {
+    let process_start = uptime();
+    let called_init = std::env::args_os()
+        .next()
+        .is_some_and(|name| std::path::Path::new(&name).file_name().is_some_and(|name| name == "init"));
+    if called_init || std::process::id() == 1 {
+        init::run(process_start);
+    }
+    match Cli::parse().command {
+        Command::Init => init::run(process_start),
+        Command::Serve(arguments) => serve::run(arguments, process_start),
+    }
+}

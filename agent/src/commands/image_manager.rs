@@ -1,0 +1,86 @@
+//! The hardware manager that offers `write_image`.
+
+use std::collections::BTreeMap;
+use std::sync::Weak;
+
+use serde_json::{Value, json};
+use tacit_hardware::{HardwareManager, StepContext, StepError, SupportLevel};
+use tacit_model::Step;
+use tacit_protocol::error::DiskState;
+
+use super::write_image;
+use crate::agent::Agent;
+use crate::jobs::CommandError;
+
+const WRITE_IMAGE: &str = "write_image";
+
+/// Offers imaging as a deploy step, beside the managers that know hardware.
+pub struct ImagingHardwareManager {
+    agent: Weak<Agent>,
+}
+
+impl ImagingHardwareManager {
+    pub fn new(agent: Weak<Agent>) -> Self {
+        Self { agent }
+    }
+
+    fn write(&self, context: &StepContext<'_>) -> Result<Value, CommandError> {
+        let agent = self.agent.upgrade().ok_or_else(|| CommandError::execution("the agent is ending"))?;
+        let job = agent.current().ok_or_else(|| CommandError::execution("no operation is running"))?;
+        let image_info = context.args.get("image_info").unwrap_or(&Value::Null);
+        super::image_info::validate(image_info)?;
+        let configdrive = context.args.get("configdrive").and_then(Value::as_str);
+        let text =
+            write_image::run(&agent, &job, context.node, image_info, configdrive).inspect_err(|error| {
+                job.set_failure(error.clone());
+            })?;
+        Ok(json!({"result": format!("prepare_image: {text}")}))
+    }
+}
+
+impl HardwareManager for ImagingHardwareManager {
+    fn name(&self) -> &str {
+        "tacit_imaging"
+    }
+
+    fn class(&self) -> &str {
+        "ImagingHardwareManager"
+    }
+
+    fn version(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    fn evaluate_hardware_support(&self) -> SupportLevel {
+        SupportLevel::Generic
+    }
+
+    fn clean_steps(&self) -> Vec<Step> {
+        Vec::new()
+    }
+
+    fn deploy_steps(&self) -> Vec<Step> {
+        vec![Step {
+            interface: "deploy".to_owned(),
+            step: WRITE_IMAGE.to_owned(),
+            priority: 0,
+            reboot_requested: false,
+            abortable: true,
+            argsinfo: BTreeMap::new(),
+        }]
+    }
+
+    fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<Value, StepError> {
+        if step != WRITE_IMAGE {
+            return Err(StepError::Unsupported { manager: self.name().to_owned(), step: step.to_owned() });
+        }
+        self.write(context).map_err(|failure| StepError::Failed {
+            class: "ImageWriteError",
+            code: 500,
+            message: "Error writing image to device",
+            retry: failure.error.retry,
+            touched: failure.error.disk != DiskState::Untouched,
+            details: failure.error.details,
+        })
+    }
+}

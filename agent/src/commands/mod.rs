@@ -1,0 +1,18 @@
+//! The commands behind both fronts of the API: one table, one function each.
+
+mod bootloader;
+mod image_info;
+mod image_manager;
+mod inventory;
+mod logs;
+mod root_device;
+mod signature;
+mod standby;
+mod start;
+mod steps;
+mod table;
+mod write_image;
+
+pub use image_manager::ImagingHardwareManager;
+pub use start::spawn;
+pub use table::{CommandSpec, Kind, LookupError, check, find};

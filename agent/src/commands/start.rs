@@ -1,0 +1,40 @@
+//! Runs a command on a thread of its own.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::table::{Call, CommandSpec, Kind};
+use crate::agent::Agent;
+use crate::jobs::{CommandError, JobContext};
+
+/// Starts `spec`, which holds the agent's one place as `job`.
+pub fn spawn(agent: &Arc<Agent>, spec: &'static CommandSpec, params: Map<String, Value>, job: JobContext) {
+    let job = Arc::new(job);
+    agent.set_current(Some(job.clone()));
+    let worker = {
+        let (agent, job) = (agent.clone(), job.clone());
+        move || {
+            // IPA shows a synchronous command that failed under its dotted name (IPA contract §1.4).
+            let name_if_failed = (spec.kind == Kind::Sync).then_some(spec.name);
+            agent.jobs.run(&job, name_if_failed, |job_context| {
+                let outcome = (spec.run)(&Call { agent: &agent, params: &params, job: &job });
+                agent.set_current(None);
+                outcome.map(|result| shape(spec.kind, job_context.bare_name(), result))
+            });
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("operation".into()).spawn(worker) {
+        let error = CommandError::execution(format!("no thread for the command: {error}"));
+        agent.jobs.refuse(&job, error, spec.name);
+    }
+}
+
+/// Plain texts are wrapped, as IPA does.
+fn shape(kind: Kind, bare_name: &str, result: Value) -> Value {
+    match (kind, result) {
+        (Kind::Async, Value::String(text)) => json!({"result": format!("{bare_name}: {text}")}),
+        (Kind::Sync, Value::String(text)) => json!({"result": text}),
+        (_, other) => other,
+    }
+}

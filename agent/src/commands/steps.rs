@@ -1,0 +1,160 @@
+//! `get_*_steps` and `execute_*_step` (IPA contract §2.3, §2.4).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use tacit_hardware::{Managers, StepContext, StepError, StepObserver};
+use tacit_model::Step;
+use tacit_protocol::error::DiskState;
+use tacit_protocol::v2::Progress;
+
+use super::table::Call;
+use crate::jobs::{CommandError, JobContext};
+
+/// What the three families of steps differ in.
+pub(super) struct Family {
+    /// `clean`.
+    word: &'static str,
+    steps: fn(&Managers) -> BTreeMap<String, Vec<Step>>,
+}
+
+pub(super) const CLEAN: Family = Family { word: "clean", steps: Managers::clean_steps };
+pub(super) const DEPLOY: Family = Family { word: "deploy", steps: Managers::deploy_steps };
+
+impl Family {
+    pub(super) fn list(&self, call: &Call<'_>) -> Result<Value, CommandError> {
+        call.agent.remember_node(&call.params["node"]);
+        let steps = (self.steps)(&call.agent.managers);
+        Ok(json!({
+            format!("{}_steps", self.word): steps,
+            "hardware_manager_version": call.agent.managers.versions(),
+        }))
+    }
+
+    pub(super) fn execute(&self, call: &Call<'_>) -> Result<Value, CommandError> {
+        let (step, node, ports) = (&call.params["step"], &call.params["node"], &call.params["ports"]);
+        call.agent.remember_node(node);
+        let version_key = format!("{}_version", self.word);
+        check_versions(&call.agent.managers.versions(), call.params.get(&version_key))?;
+        let Some(name) = step.get("step").and_then(Value::as_str) else {
+            let text = format!("Malformed {}_step, no \"step\" key: {}", self.word, python(step));
+            return Err(CommandError::execution(text));
+        };
+        let mut args: Map<String, Value> = call
+            .params
+            .iter()
+            .filter(|(key, _)| !["step", "node", "ports", version_key.as_str()].contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if let Some(Value::Object(own)) = step.get("args") {
+            args.extend(own.clone());
+        }
+        let observer = Observer { job: call.job, step: name };
+        let context = StepContext { node, ports, args: &args, observer: &observer };
+        let result = call.agent.managers.run_step(name, &context).map_err(|error| {
+            // A step of our own tells more than the dispatch between us can carry.
+            call.job.take_failure().unwrap_or_else(|| from_step(name, &error))
+        })?;
+        Ok(json!({format!("{}_result", self.word): result, format!("{}_step", self.word): step}))
+    }
+}
+
+/// A mismatch means that the agent is another one than the one that offered the steps.
+fn check_versions(ours: &BTreeMap<String, String>, theirs: Option<&Value>) -> Result<(), CommandError> {
+    let Some(theirs) = theirs.filter(|value| !value.is_null()) else { return Ok(()) };
+    let ours = json!(ours);
+    if *theirs == ours {
+        return Ok(());
+    }
+    let text = format!("Current versions: {}, versions used by ironic: {}", python(&ours), python(theirs));
+    let mut error = CommandError::new("VersionMismatch", text);
+    error.ending = crate::jobs::Ending::VersionMismatch;
+    Err(error)
+}
+
+fn from_step(step: &str, error: &StepError) -> CommandError {
+    let details = match error {
+        StepError::NoManager { .. } => format!("Could not find method: {step}"),
+        other => other.details(),
+    };
+    let mut failure = CommandError::new(error.class(), details);
+    failure.error.code = error.code();
+    failure.error.message = error.message().to_owned();
+    failure.error.retry = error.retry();
+    failure.error.disk = if error.disk_touched() { DiskState::NotBootable } else { DiskState::Untouched };
+    if matches!(error, StepError::Cancelled { .. }) {
+        failure.ending = crate::jobs::Ending::Cancelled;
+    }
+    failure
+}
+
+/// A value in Python's `repr`: only texts, numbers and what holds them occur here.
+fn python(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => {
+            let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+            let mut quoted = text.replace('\\', "\\\\");
+            if quote == '\'' {
+                quoted = quoted.replace('\'', "\\'");
+            }
+            format!("{quote}{quoted}{quote}")
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Value::Object(members) => {
+            let members: Vec<String> = members
+                .iter()
+                .map(|(key, value)| format!("{}: {}", python(&Value::String(key.clone())), python(value)))
+                .collect();
+            format!("{{{}}}", members.join(", "))
+        }
+    }
+}
+
+/// Passes what a hardware manager tells on to the operation.
+struct Observer<'a> {
+    job: &'a JobContext,
+    step: &'a str,
+}
+
+impl StepObserver for Observer<'_> {
+    fn progress(&self, stage: &str, device: &str, done: u64, total: u64) {
+        self.job.disk_touched();
+        self.job.progress(Progress {
+            step: self.step.to_owned(),
+            stage: stage.to_owned(),
+            device: Some(device.to_owned()),
+            source_bytes: done,
+            source_total: Some(total),
+            target_bytes: done,
+            target_total: Some(total),
+            ..Progress::default()
+        });
+    }
+
+    fn cancelled(&self) -> bool {
+        self.job.cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_named_as_python_names_them() {
+        let ours = BTreeMap::from([("a".to_owned(), "1.2".to_owned())]);
+        assert!(check_versions(&ours, None).is_ok());
+        assert!(check_versions(&ours, Some(&Value::Null)).is_ok());
+        assert!(check_versions(&ours, Some(&json!({"a": "1.2"}))).is_ok());
+        let error = check_versions(&ours, Some(&json!({"b'": "0.1"}))).unwrap_err();
+        assert_eq!(
+            error.error.details,
+            "Current versions: {'a': '1.2'}, versions used by ironic: {\"b'\": '0.1'}"
+        );
+        assert_eq!(error.error.code, 409);
+    }
+}

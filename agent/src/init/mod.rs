@@ -1,0 +1,13 @@
+//! Duties of the first process of a ramdisk: mounts, modules, clock, network, and to keep the agent running.
+
+mod coldplug;
+mod console;
+mod modalias;
+mod modules;
+mod mounts;
+mod network;
+mod start;
+mod supervise;
+mod uevents;
+
+pub use start::run;

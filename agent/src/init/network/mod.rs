@@ -1,0 +1,9 @@
+//! The network from `network_data` (boot contract §F): matched by MAC address, set by netlink, silent.
+
+mod bring_up;
+mod netlink;
+mod nics;
+mod plan;
+mod silence;
+
+pub(super) use bring_up::bring_up;

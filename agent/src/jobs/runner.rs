@@ -1,0 +1,305 @@
+//! Starts, ends and finds operations.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tacit_protocol::error::DiskState;
+use tacit_protocol::v2::{EventKind, OperationState};
+use tokio::sync::watch;
+
+use super::record::bare_name;
+use super::{CommandError, Ending, EventLog, Front, JobContext, Journal, Record};
+use crate::clock::unix_time;
+
+/// Another operation is running.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("executing command {running}")]
+pub struct Busy {
+    /// Name of the running command without its extension.
+    pub running: String,
+}
+
+/// Answer to a wish to stop.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cancelled {
+    Unknown,
+    /// The operation as it is now; it stops as soon as it looks.
+    Asked(Box<Record>),
+}
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    pub id: String,
+    pub front: Front,
+    /// `extension.command`.
+    pub command: String,
+    pub request_digest: String,
+}
+
+struct State {
+    records: Vec<Record>,
+    running: Option<Running>,
+}
+
+struct Running {
+    index: usize,
+    cancel: Arc<AtomicBool>,
+}
+
+/// All operations of this boot.
+pub struct Jobs {
+    state: Mutex<State>,
+    /// Rung at every end.
+    ended: watch::Sender<()>,
+    events: Arc<EventLog>,
+    journal: Journal,
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").finish_non_exhaustive()
+    }
+}
+
+impl Jobs {
+    /// Takes up what an earlier life of the agent left: what was running then has failed.
+    pub fn resume(journal: Journal, events: Arc<EventLog>) -> Arc<Self> {
+        let mut records = journal.load().unwrap_or_else(|error| {
+            tracing::error!("{}", CommandError::chain(&error));
+            Vec::new()
+        });
+        for record in records.iter_mut().filter(|record| record.state == OperationState::Running) {
+            let disk = if record.disk_touched { DiskState::NotBootable } else { DiskState::Untouched };
+            let failure = CommandError::execution("interrupted by a restart of the agent")
+                .with_retry(true)
+                .with_disk(disk)
+                .error;
+            tracing::warn!(operation = record.id, command = record.command, "interrupted by a restart");
+            record.state = OperationState::Failed;
+            record.error = Some(failure.clone());
+            record.finished_at = Some(unix_time());
+            let kind = EventKind::Finished { state: OperationState::Failed, error: Some(failure) };
+            events.push(Some(&record.id), kind);
+        }
+        let jobs = Arc::new(Self {
+            state: Mutex::new(State { records, running: None }),
+            ended: watch::Sender::new(()),
+            events,
+            journal,
+        });
+        jobs.save(&jobs.lock());
+        jobs
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn save(&self, state: &State) {
+        if let Err(error) = self.journal.save(&state.records) {
+            tracing::error!("{}", CommandError::chain(&error));
+        }
+    }
+
+    /// Takes the one place there is.
+    pub fn begin(self: &Arc<Self>, job: NewJob) -> Result<JobContext, Busy> {
+        let mut state = self.lock();
+        if let Some(running) = &state.running {
+            return Err(Busy { running: state.records[running.index].bare_name().to_owned() });
+        }
+        tracing::info!(operation = job.id, command = job.command, "started");
+        let cancel = Arc::new(AtomicBool::new(false));
+        let context =
+            JobContext::new(&job.id, &job.command, cancel.clone(), self.events.clone(), Arc::downgrade(self));
+        self.events.push(Some(&job.id), EventKind::Started { command: job.command.clone() });
+        state.records.push(Record {
+            shown_name: bare_name(&job.command).to_owned(),
+            id: job.id,
+            front: job.front,
+            command: job.command,
+            request_digest: job.request_digest,
+            state: OperationState::Running,
+            version_mismatch: false,
+            result: None,
+            error: None,
+            started_at: unix_time(),
+            finished_at: None,
+            disk_touched: false,
+        });
+        state.running = Some(Running { index: state.records.len() - 1, cancel });
+        self.save(&state);
+        Ok(context)
+    }
+
+    /// Runs `work` to its end on this thread. A panic in it is a failure of the operation, not of the agent.
+    /// A failure is shown under `name_if_failed` where that is given.
+    pub fn run<W>(&self, context: &JobContext, name_if_failed: Option<&str>, work: W)
+    where
+        W: FnOnce(&JobContext) -> Result<Value, CommandError>,
+    {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(context)))
+            .unwrap_or_else(|_| Err(CommandError::execution("the agent's own code panicked; see its log")));
+        self.end(context.id(), outcome, name_if_failed);
+    }
+
+    /// Records that a command failed before it could run (IPA contract §1.4: under its dotted name).
+    pub fn refuse(&self, context: &JobContext, error: CommandError, shown_name: &str) {
+        self.end(context.id(), Err(error), Some(shown_name));
+    }
+
+    fn end(&self, id: &str, outcome: Result<Value, CommandError>, name_if_failed: Option<&str>) {
+        let mut state = self.lock();
+        let Some(Running { index, .. }) = state.running.take() else { return };
+        let record = &mut state.records[index];
+        debug_assert_eq!(record.id, id);
+        match outcome {
+            Ok(result) => {
+                record.state = OperationState::Succeeded;
+                record.result = (!result.is_null()).then_some(result);
+                tracing::info!(operation = id, command = record.command, "succeeded");
+            }
+            Err(error) => {
+                record.state = error.state();
+                record.version_mismatch = error.ending == Ending::VersionMismatch;
+                tracing::error!(operation = id, command = record.command, "{error}");
+                record.error = Some(error.error);
+            }
+        }
+        if let (Some(name), Some(_)) = (name_if_failed, &record.error) {
+            record.shown_name = name.to_owned();
+        }
+        record.finished_at = Some(unix_time());
+        let kind = EventKind::Finished { state: record.state, error: record.error.clone() };
+        self.save(&state);
+        drop(state);
+        self.events.push(Some(id), kind);
+        self.ended.send_replace(());
+    }
+
+    pub(super) fn mark_disk_touched(&self, id: &str) {
+        let mut state = self.lock();
+        if let Some(record) = state.records.iter_mut().find(|record| record.id == id) {
+            record.disk_touched = true;
+            self.save(&state);
+        }
+    }
+
+    /// Asks a running operation to stop. One that is over stays as it is.
+    pub fn cancel(&self, front: Front, id: &str) -> Cancelled {
+        let state = self.lock();
+        let Some((index, record)) =
+            state.records.iter().enumerate().find(|(_, record)| record.id == id && record.front == front)
+        else {
+            return Cancelled::Unknown;
+        };
+        if let Some(running) = &state.running
+            && running.index == index
+        {
+            tracing::info!(operation = id, "asked to stop");
+            running.cancel.store(true, Ordering::Relaxed);
+        }
+        Cancelled::Asked(Box::new(record.clone()))
+    }
+
+    pub fn get(&self, front: Front, id: &str) -> Option<Record> {
+        self.lock().records.iter().find(|record| record.id == id && record.front == front).cloned()
+    }
+
+    /// Oldest first.
+    pub fn list(&self, front: Front) -> Vec<Record> {
+        self.lock().records.iter().filter(|record| record.front == front).cloned().collect()
+    }
+
+    /// Id of what is running, and its name without the extension.
+    pub fn running(&self) -> Option<(String, String)> {
+        let state = self.lock();
+        let record = &state.records[state.running.as_ref()?.index];
+        Some((record.id.clone(), record.bare_name().to_owned()))
+    }
+
+    /// Waits until the operation is over.
+    pub async fn wait(&self, front: Front, id: &str) -> Option<Record> {
+        let mut bell = self.ended.subscribe();
+        loop {
+            bell.borrow_and_update();
+            let record = self.get(front, id)?;
+            if record.state.is_final() || bell.changed().await.is_err() {
+                return Some(record);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn jobs(directory: &std::path::Path) -> Arc<Jobs> {
+        let journal = Journal::new(directory, "boot").unwrap();
+        Jobs::resume(journal, Arc::new(EventLog::new("boot".into())))
+    }
+
+    fn new_job(id: &str) -> NewJob {
+        NewJob {
+            id: id.into(),
+            front: Front::V2,
+            command: "standby.sync".into(),
+            request_digest: "digest".into(),
+        }
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let jobs = jobs(directory.path());
+        let context = jobs.begin(new_job("a")).unwrap();
+        assert_eq!(jobs.begin(new_job("b")).unwrap_err().running, "sync");
+        jobs.run(&context, None, |_| Ok(json!({"x": 1})));
+        assert_eq!(jobs.get(Front::V2, "a").unwrap().result, Some(json!({"x": 1})));
+        assert!(jobs.begin(new_job("b")).is_ok());
+    }
+
+    #[test]
+    fn a_panic_fails_the_operation_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let jobs = jobs(directory.path());
+        let context = jobs.begin(new_job("a")).unwrap();
+        jobs.run(&context, None, |_| panic!("boom"));
+        assert_eq!(jobs.get(Front::V2, "a").unwrap().state, OperationState::Failed);
+        assert!(jobs.running().is_none());
+    }
+
+    #[test]
+    fn what_was_running_has_failed_after_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let context = jobs(directory.path()).begin(new_job("a"));
+        drop(context);
+        let before = jobs(directory.path());
+        let record = before.get(Front::V2, "a").unwrap();
+        assert_eq!(record.state, OperationState::Failed);
+        let error = record.error.unwrap();
+        assert_eq!(error.class, "CommandExecutionError");
+        assert_eq!(error.details, "interrupted by a restart of the agent");
+        assert_eq!(error.disk, DiskState::Untouched);
+
+        let context = before.begin(new_job("b")).unwrap();
+        context.disk_touched();
+        let after = jobs(directory.path());
+        assert_eq!(after.get(Front::V2, "b").unwrap().error.unwrap().disk, DiskState::NotBootable);
+        assert_eq!(after.list(Front::V2).len(), 2);
+        assert!(after.list(Front::V1).is_empty());
+    }
+
+    #[test]
+    fn another_boot_starts_with_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(jobs(directory.path()).begin(new_job("a")).is_ok());
+        let journal = Journal::new(directory.path(), "another boot").unwrap();
+        assert!(journal.load().unwrap().is_empty());
+    }
+}
