@@ -103,16 +103,31 @@ impl Client {
         };
         let Grant::Session(used) = &grant else { return Err(error) };
         debug!(bmc = self.inner.address, "session refused, opening another");
-        self.forget(used).await;
+        let forgotten = self.forget(used).await;
+        if error.status() == Some(403) && forgotten.is_some() {
+            // The session may be good and only the right be missing; left open it would fill the BMC's few places.
+            self.log_out(forgotten).await;
+        }
         let renewed = self.grant().await?;
         self.transmit(call, &renewed).await
     }
 
     /// Drops the session unless another task has already replaced it.
-    async fn forget(&self, used: &Secret) {
+    async fn forget(&self, used: &Secret) -> Option<Session> {
         let mut state = self.inner.auth.lock().await;
-        if matches!(&*state, AuthState::Session(session) if session.token == *used) {
-            *state = AuthState::LoggedOut { proven: true, failures: 0 };
+        let current = matches!(&*state, AuthState::Session(session) if session.token == *used);
+        if current { state.take_session() } else { None }
+    }
+
+    /// Ends the session, if there is one; a BMC has only a handful.
+    pub async fn close(&self) {
+        let session = self.inner.auth.lock().await.take_session();
+        self.log_out(session).await;
+    }
+
+    async fn log_out(&self, session: Option<Session>) {
+        if let Some(request) = session.and_then(|session| self.inner.logout_request(&session)) {
+            finish_logout(request).await;
         }
     }
 
@@ -171,6 +186,25 @@ impl Client {
             warn!(bmc = self.inner.address, "the BMC did not name the new session; it cannot be closed");
         }
         Ok(Session { token: Secret::new(token), uri })
+    }
+}
+
+async fn finish_logout(request: RequestBuilder) {
+    match request.send().await {
+        Ok(answer) => debug!(status = answer.status().as_u16(), "BMC session closed"),
+        // It will expire by itself.
+        Err(error) => debug!(error = %error.without_url(), "BMC session not closed"),
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let Some(session) = self.auth.get_mut().take_session() else { return };
+        if let (Some(request), Ok(runtime)) =
+            (self.logout_request(&session), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(finish_logout(request));
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::client::Client;
-use super::dell;
 use super::discovery::Vendor;
 use super::errors::{BmcError, BmcErrorKind};
 use super::resource::Fields;
@@ -132,9 +131,9 @@ impl Client {
     pub(super) async fn set_boot(&self, target: BootTarget, once: bool) -> Result<(), BmcError> {
         let state = self.read_override().await?;
         if target == BootTarget::Cd
-            && let Some(idrac) = dell::old_idrac(&self.managers(&state.system).await?, &state.vendor)
+            && let Some(import) = self.idrac_import(&state.system, &state.vendor).await?
         {
-            return self.set_idrac_boot_cd(&idrac).await;
+            return self.set_idrac_boot_cd(&import).await;
         }
         let offered = state.offered(TARGET);
         let name = target.choose(&offered, &state.vendor).ok_or_else(|| {

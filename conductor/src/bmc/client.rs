@@ -117,38 +117,11 @@ impl Client {
             result => result,
         }
     }
-
-    /// Ends the session, if there is one; a BMC has only a handful.
-    pub async fn close(&self) {
-        let session = self.inner.auth.lock().await.take_session();
-        if let Some(request) = session.and_then(|session| self.inner.logout_request(&session)) {
-            finish_logout(request).await;
-        }
-    }
 }
 
 /// Whether the BMC insists on `If-Match`.
 pub(super) fn demands_precondition(error: &BmcError) -> bool {
     error.status() == Some(428) || error.says("PreconditionHeaderMissing")
-}
-
-async fn finish_logout(request: reqwest::RequestBuilder) {
-    match request.send().await {
-        Ok(answer) => tracing::debug!(status = answer.status().as_u16(), "BMC session closed"),
-        // It will expire by itself.
-        Err(error) => tracing::debug!(error = %error.without_url(), "BMC session not closed"),
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let Some(session) = self.auth.get_mut().take_session() else { return };
-        if let (Some(request), Ok(runtime)) =
-            (self.logout_request(&session), tokio::runtime::Handle::try_current())
-        {
-            runtime.spawn(finish_logout(request));
-        }
-    }
 }
 
 impl fmt::Debug for Client {

@@ -23,16 +23,20 @@ const BOOT_VIRTUAL_CD: &str = concat!(
 );
 
 /// The number before the `G` in a Dell manager's model (`16G Monolithic`).
-pub(super) fn generation(manager: &Value) -> Option<u32> {
+fn generation(manager: &Value) -> Option<u32> {
     let model = manager.text("Model")?;
     let digits: String = model.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
 
+/// Whether this is an iDRAC10 or later. Only the model tells: firmware numbers started anew.
+pub(super) fn is_idrac10(manager: &Value) -> bool {
+    generation(manager).is_some_and(|generation| generation >= IDRAC10_GENERATION)
+}
+
 /// The configuration import of an iDRAC that is too old for the standard way; `None` for all others.
-pub(super) fn old_idrac(managers: &[Value], vendor: &Vendor) -> Option<String> {
-    let manager = managers.first().filter(|_| vendor.is("dell"))?;
-    if generation(manager).is_some_and(|generation| generation >= IDRAC10_GENERATION) {
+fn old_idrac(manager: &Value) -> Option<String> {
+    if is_idrac10(manager) {
         return None;
     }
     let major: u32 = manager.text("FirmwareVersion")?.split('.').next()?.parse().ok()?;
@@ -49,6 +53,18 @@ pub(super) fn old_idrac(managers: &[Value], vendor: &Vendor) -> Option<String> {
 }
 
 impl Client {
+    /// Where to import the configuration on a system whose `Cd` is not the virtual one.
+    pub(super) async fn idrac_import(
+        &self,
+        system: &Value,
+        vendor: &Vendor,
+    ) -> Result<Option<String>, BmcError> {
+        if !vendor.is("dell") {
+            return Ok(None);
+        }
+        Ok(self.managers(system).await?.first().and_then(old_idrac))
+    }
+
     /// Sets the virtual CD for the next start by importing a configuration, waiting while another job runs.
     pub(super) async fn set_idrac_boot_cd(&self, target: &str) -> Result<(), BmcError> {
         let body = json!({"ShareParameters": {"Target": ["ALL"]}, "ImportBuffer": BOOT_VIRTUAL_CD});
@@ -63,7 +79,7 @@ impl Client {
                     );
                     return Ok(());
                 }
-                Err(error) if error.retryable() && start.elapsed() < self.timing().soft_power => {
+                Err(error) if is_occupied(&error) && start.elapsed() < self.timing().soft_power => {
                     debug!(%error, "configuration import refused for now");
                     sleep(self.timing().restart_settle).await;
                 }
@@ -71,6 +87,12 @@ impl Client {
             }
         }
     }
+}
+
+/// Whether the import has to wait for another job.
+fn is_occupied(error: &BmcError) -> bool {
+    error.retryable()
+        || (error.status() == Some(400) && error.body().is_some_and(|body| body.mentions("job")))
 }
 
 #[cfg(test)]
@@ -81,12 +103,10 @@ mod tests {
     fn only_old_firmware_of_old_generations_needs_the_import() {
         let action = "OemManager.v1_0_0#OemManager.ImportSystemConfiguration";
         let manager = |model: &str, version: &str| json!({"Model": model, "FirmwareVersion": version, "Actions": {"Oem": {action: {"target": "/import"}}}});
-        let dell = Vendor { names: "dell".into(), manufacturer: "dell inc.".into() };
-        let needs = |m: Value, v: &Vendor| old_idrac(&[m], v).is_some();
-        assert!(needs(manager("14G Monolithic", "4.22.00.00"), &dell));
-        assert!(!needs(manager("15G Monolithic", "6.00.30.00"), &dell));
-        assert!(!needs(manager("17G Monolithic", "1.10.05.00"), &dell));
-        assert!(!needs(manager("14G Monolithic", "4.22.00.00"), &Vendor::default()));
-        assert!(!needs(json!({}), &dell));
+        assert_eq!(old_idrac(&manager("14G Monolithic", "4.22.00.00")).as_deref(), Some("/import"));
+        assert_eq!(old_idrac(&manager("15G Monolithic", "6.00.30.00")), None);
+        assert_eq!(old_idrac(&manager("17G Monolithic", "1.10.05.00")), None);
+        assert_eq!(old_idrac(&json!({"FirmwareVersion": "4.22.00.00"})), None);
+        assert_eq!(old_idrac(&json!({})), None);
     }
 }

@@ -6,13 +6,11 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info};
 
 use super::client::Client;
+use super::dell;
 use super::discovery::Vendor;
 use super::errors::{BmcError, BmcErrorKind};
 use super::exchange::Answer;
 use super::resource::Fields;
-
-/// First generation of Dell servers whose BMC (iDRAC10) boots from slot `1` only.
-const IDRAC10_GENERATION: u32 = 17;
 
 /// One virtual media device as the BMC last reported it.
 #[derive(Clone, Debug)]
@@ -91,7 +89,7 @@ impl Client {
                 collections.push(uri);
             }
         }
-        let idrac10 = vendor.is("dell") && managers.iter().any(is_idrac10);
+        let idrac10 = vendor.is("dell") && managers.iter().any(dell::is_idrac10);
         let mut places = Vec::new();
         for uri in collections {
             let slots =
@@ -100,6 +98,7 @@ impl Client {
             slots.retain(|slot| match slot.id() {
                 // Files uploaded to the BMC and media of the remote console, not ours to fill.
                 id if vendor.is("lenovo") => !id.starts_with("RDOC") && !id.starts_with("Remote"),
+                // iDRAC10 boots from its first slot only.
                 id if idrac10 && slot.uri.contains("/Systems/") => id == "1",
                 _ => true,
             });
@@ -181,11 +180,6 @@ impl Client {
             sleep(self.timing().media_poll).await;
         }
     }
-}
-
-/// Dell numbers its firmware anew with iDRAC10, so only the model tells: `17G Monolithic` and later.
-fn is_idrac10(manager: &Value) -> bool {
-    super::dell::generation(manager).is_some_and(|generation| generation >= IDRAC10_GENERATION)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Baseboard management controllers: power, boot device and virtual media of one machine.
 //!
-//! Owns the Redfish client ([`redfish_client`](Client)) with its waits, retries and vendors' peculiarities, and the
-//! `manual` interface for machines without a BMC. A call returns when the BMC *reports* the state that was asked for,
+//! Owns the Redfish [`Client`] with its waits, retries and vendors' peculiarities, and the `manual` interface for machines without a BMC. A call returns when the BMC *reports* the state that was asked for,
 //! not when it accepted the request. It refuses to follow a BMC to another origin, to fall back to unverified TLS, and
 //! to show a password or a session token in a log line or an error.
 

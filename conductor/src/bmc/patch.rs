@@ -12,24 +12,17 @@ impl Client {
     /// the BMC demands a tag and shows none, `*` serves.
     pub(super) async fn patch(&self, uri: &str, body: &Value) -> Result<Answer, BmcError> {
         let tag = self.get(uri).await?.etag().map(str::to_owned);
-        let mut forms: Vec<Option<String>> = Vec::new();
-        if let Some(tag) = tag {
-            let strong = tag.strip_prefix("W/").map(str::to_owned);
-            forms.push(Some(tag));
-            forms.extend(strong.map(Some));
-        }
-        forms.push(None);
-        let last = forms.len() - 1;
-        for (index, form) in forms.iter().enumerate() {
-            match self.patch_if_match(uri, body, form.as_deref()).await {
-                Err(error) if error.status() == Some(412) && index < last => {}
-                Err(error) if demands_precondition(&error) => {
-                    return self.patch_with_some_tag(uri, body).await;
-                }
+        let strong = tag.as_deref().and_then(|tag| tag.strip_prefix("W/"));
+        for form in [tag.as_deref(), strong].into_iter().flatten() {
+            match self.patch_if_match(uri, body, Some(form)).await {
+                Err(error) if error.status() == Some(412) => {}
                 result => return result,
             }
         }
-        unreachable!("the last form returns")
+        match self.patch_if_match(uri, body, None).await {
+            Err(error) if demands_precondition(&error) => self.patch_with_some_tag(uri, body).await,
+            result => result,
+        }
     }
 
     /// For a BMC that refused for want of a tag: the current one, else any.

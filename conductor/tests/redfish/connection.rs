@@ -178,3 +178,16 @@ async fn manual_does_everything_by_doing_nothing() {
     let error = Bmc::for_node("ipmi", &serde_json::Map::new()).expect_err("unknown");
     assert!(error.to_string().contains("ipmi"), "{error}");
 }
+
+#[tokio::test]
+async fn a_missing_right_leaves_no_session_behind() {
+    let mut model = faults(Method::GET, SYSTEM, vec![fault(403); 2]);
+    model.auth = true;
+    let bmc = FakeBmc::start(model).await;
+    let client = bmc.client_with(json!({"redfish_system_id": "1"}));
+    let error = client.verify().await.expect_err("no right to read");
+    assert!(matches!(error.kind(), BmcErrorKind::Denied { status: 403, .. }), "{error:?}");
+    client.close().await;
+    let opened = bmc.requests(&Method::POST, SESSIONS).len();
+    assert_eq!((opened, bmc.model().closed_sessions), (2, 2));
+}

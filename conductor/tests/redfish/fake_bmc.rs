@@ -16,6 +16,7 @@ pub(super) const SYSTEM: &str = "/redfish/v1/Systems/1";
 pub(super) const RESET: &str = "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset";
 pub(super) const SETTINGS: &str = "/redfish/v1/Systems/1/Pending";
 pub(super) const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+pub(super) const TASK: &str = "/redfish/v1/TaskService/TaskMonitors/1";
 pub(super) const USER: &str = "operator";
 pub(super) const PASSWORD: &str = "correct horse";
 
@@ -88,6 +89,8 @@ pub(super) struct Model {
     /// Answers to give instead of the real ones, by method and path: consumed one by one.
     pub(super) faults: Vec<(Method, &'static str, VecDeque<Fault>)>,
     pub(super) seen: Vec<Seen>,
+    /// What a task monitor shows, read by read; then it is gone.
+    pub(super) task: VecDeque<(u16, Value)>,
     /// Replaces the root's `Systems` link.
     pub(super) systems_link: Option<String>,
     pub(super) extra_systems: Vec<(&'static str, Value)>,
@@ -139,6 +142,7 @@ impl Default for Model {
             closed_sessions: 0,
             faults: Vec::new(),
             seen: Vec::new(),
+            task: VecDeque::new(),
             systems_link: None,
             extra_systems: Vec::new(),
         }
@@ -278,6 +282,10 @@ impl Model {
             ("GET", "/redfish/v1/Systems/1/EthernetInterfaces/a") => {
                 ok(json!({"MACAddress": "52:54:00:AA:BB:CC", "PermanentMACAddress": null}))
             }
+            ("GET", TASK) => match self.task.pop_front() {
+                Some((status, body)) => (status, Vec::new(), body),
+                None => refuse(404, "ResourceMissingAtURI", "the result was collected"),
+            },
             ("GET", "/redfish/v1/Managers/1") => {
                 ok(json!({"VirtualMedia": {"@odata.id": "/redfish/v1/Managers/1/VirtualMedia"}}))
             }

@@ -1,10 +1,10 @@
 //! Virtual media: a slot seen empty, then seen filled.
 
 use axum::http::Method;
-use serde_json::json;
-use tacit_conductor::bmc::BmcErrorKind;
+use serde_json::{Value, json};
+use tacit_conductor::bmc::{BmcError, BmcErrorKind};
 
-use super::fake_bmc::{Etags, FakeBmc, Model, SlotModel, fault};
+use super::fake_bmc::{Etags, FakeBmc, Fault, Model, SlotModel, TASK, fault};
 
 const URL: &str = "http://192.0.2.1:6386/media/4b1d/boot.iso";
 const INSERT: &str = "/redfish/v1/Managers/1/VirtualMedia/Cd/Actions/VirtualMedia.InsertMedia";
@@ -143,4 +143,35 @@ async fn accepted_and_never_inserted() {
     let error = bmc.client().insert_media(URL).await.expect_err("never appears");
     assert!(matches!(error.kind(), BmcErrorKind::Unmoved { .. }), "{error:?}");
     assert!(error.to_string().contains("can it reach the URL"), "{error}");
+}
+
+async fn inserted_by_task(task: Vec<(u16, Value)>) -> (FakeBmc, Result<(), BmcError>) {
+    let accepted = Fault {
+        headers: vec![("location", TASK.to_owned())],
+        effective: true,
+        body: json!({}),
+        ..fault(202)
+    };
+    let faults = vec![(Method::POST, INSERT, vec![accepted].into())];
+    let bmc = FakeBmc::start(Model { faults, task: task.into(), ..Model::default() }).await;
+    let result = bmc.client().insert_media(URL).await;
+    (bmc, result)
+}
+
+#[tokio::test]
+async fn a_task_is_followed_to_its_end() {
+    let running = || (202, json!({"TaskState": "Running"}));
+    let (bmc, result) =
+        inserted_by_task(vec![running(), running(), (200, json!({"TaskState": "Completed"}))]).await;
+    result.expect("inserted");
+    assert_eq!(bmc.requests(&Method::GET, TASK).len(), 3);
+    // Some BMCs delete a monitor as soon as its result was shown.
+    let (_, result) = inserted_by_task(vec![running()]).await;
+    result.expect("the slot shows the medium");
+    let messages = json!([{"MessageId": "IDRAC.2.8.RAC0720", "Message": "cannot reach the share"}]);
+    let (_, result) =
+        inserted_by_task(vec![(200, json!({"TaskState": "Exception", "Messages": messages}))]).await;
+    let error = result.expect_err("failed");
+    assert!(matches!(error.kind(), BmcErrorKind::TaskFailed { .. }), "{error:?}");
+    assert!(error.to_string().contains("cannot reach the share"), "{error}");
 }
