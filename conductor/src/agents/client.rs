@@ -130,9 +130,18 @@ impl AgentClient {
 
     /// Events with a number above `after`: at once, or as soon as there is one, at most `wait` (≤ 60 s) later.
     pub async fn events(&self, after: u64, wait: Duration) -> Result<v2::EventPage, AgentError> {
-        let wait = wait.min(LONGEST_WAIT);
-        let path = format!("/v2/events?after={after}&wait={}", wait.as_secs());
-        self.get(&path, wait + ANSWER_LIMIT).await
+        self.get(&events_path(after, wait), wait + ANSWER_LIMIT).await
+    }
+
+    /// [`Self::events`] from the process that gave the last answer; `None` when the connection to it is gone.
+    pub(super) async fn more_events(
+        &self,
+        after: u64,
+        wait: Duration,
+    ) -> Option<Result<v2::EventPage, AgentError>> {
+        let path = events_path(after, wait);
+        let answer = self.over_idle(&Method::GET, &path, None, wait + ANSWER_LIMIT).await?;
+        Some(answer.and_then(|(status, body)| self.expect(status, &body)))
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str, limit: Duration) -> Result<T, AgentError> {
@@ -173,13 +182,8 @@ impl AgentClient {
         body: Option<Bytes>,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), AgentError> {
-        let request = self.request(&method, path, body.as_ref())?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(sender) = idle.filter(|sender| !sender.is_closed()) {
-            match self.send(sender, request, limit).await {
-                Err(AgentError::Unreachable { source, .. }) if !is_timeout(&*source) => {}
-                other => return other,
-            }
+        if let Some(answer) = self.over_idle(&method, path, body.as_ref(), limit).await {
+            return answer;
         }
         let (sender, connection) = self.dialler.dial().await?;
         let address = self.address();
@@ -189,6 +193,26 @@ impl AgentClient {
             }
         });
         self.send(sender, self.request(&method, path, body.as_ref())?, limit).await
+    }
+
+    /// One request over the idle connection; `None` when there is none, or it turns out to be closed.
+    async fn over_idle(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Bytes>,
+        limit: Duration,
+    ) -> Option<Result<(StatusCode, Bytes), AgentError>> {
+        let sender = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let sender = sender.filter(|sender| !sender.is_closed())?;
+        let request = match self.request(method, path, body) {
+            Ok(request) => request,
+            Err(error) => return Some(Err(error)),
+        };
+        match self.send(sender, request, limit).await {
+            Err(AgentError::Unreachable { source, .. }) if !is_timeout(&*source) => None,
+            answer => Some(answer),
+        }
     }
 
     pub(super) fn request(
@@ -239,4 +263,8 @@ fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
 
 fn operation_path(id: &str) -> String {
     format!("/v2/operations/{id}")
+}
+
+fn events_path(after: u64, wait: Duration) -> String {
+    format!("/v2/events?after={after}&wait={}", wait.min(LONGEST_WAIT).as_secs())
 }

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn facts_that_agree_or_are_unknown_pass() {
         let node = NODE.to_string();
-        let media = |system, macs| status(v2::Trust::Media, &node, system, macs);
+        let media = |system: Option<&str>, macs: &[&str]| status(v2::Trust::Media, &node, system, macs);
         let mac = "52:54:00:00:00:01";
         check(None, &[], &media(Some(SYSTEM), &[mac])).unwrap();
         check(

@@ -86,10 +86,22 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
                 break;
             }
         }
-        let mut ending = false;
+        let (mut ending, mut looked) = (false, false);
         loop {
             let wait = if ending { Duration::from_secs(1) } else { POLL };
-            let answer = client.events(self.cursor, wait).await;
+            let answer = match client.more_events(self.cursor, wait).await {
+                Some(answer) => answer,
+                // A new connection may lead to a process that knows nothing: look before waiting for its events.
+                None if !looked => {
+                    looked = true;
+                    if let Some(operation) = self.still_there().await? {
+                        return self.drain(operation).await;
+                    }
+                    continue;
+                }
+                None => client.events(self.cursor, wait).await,
+            };
+            looked = false;
             let Some(page) = self.take(answer).await? else {
                 // The agent may have restarted meanwhile, and its event numbers with it.
                 if let Some(operation) = self.still_there().await? {

@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
+use tacit_image::media::NodeMedium;
 
 /// Bytes read at once.
 const CHUNK: u64 = 256 * 1024;
@@ -55,6 +56,16 @@ impl<T: RangeRead + ?Sized> RangeRead for Arc<T> {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         (**self).read_at(offset, buffer)
+    }
+}
+
+impl RangeRead for NodeMedium {
+    fn len(&self) -> u64 {
+        NodeMedium::len(self)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        NodeMedium::read_at(self, offset, buffer)
     }
 }
 
