@@ -49,6 +49,15 @@ pub(super) struct ServeArguments {
     /// The same address as BMCs see it, where that is another one
     #[arg(long, value_name = "URL")]
     pub(super) media_url: Option<String>,
+    /// Directory whose files may be deployed as file:// images [default: images in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub(super) image_dir: Option<PathBuf>,
+    /// How long a machine may take from power-on to its agent's first answer
+    #[arg(long, default_value = "1800", value_name = "SECONDS")]
+    pub(super) agent_timeout: u64,
+    /// Do not clean machines that do not ask for it themselves (automated_clean)
+    #[arg(long)]
+    pub(super) no_automated_clean: bool,
 }
 
 #[derive(Debug, Subcommand)]

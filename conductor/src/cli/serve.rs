@@ -1,22 +1,34 @@
 //! `tacit serve`: the conductor as a process.
 
+use std::fs::File;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
+use tacit_image::media::MediaTemplate;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use super::arguments::ServeArguments;
-use crate::api::{ApiState, Verbs, router};
-use crate::store::Store;
+use crate::api::{ApiState, router};
+use crate::flows::{Engine, EngineConfig};
+use crate::media::MediaServer;
+use crate::pki::Pki;
+use crate::store::{Store, host_name};
+
+/// How long requests under way may take after the conductor was asked to stop.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Serves until SIGTERM or SIGINT; requests under way are finished, flows go on at the next start.
 pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     state_directory(&arguments.state_dir)?;
+    let _lock = lock(&arguments.state_dir)?;
     let store = Arc::new(Store::open(&arguments.state_dir.join("tacit.sqlite"))?);
     let engine = engine(&arguments, &store).await?;
     let app = router(ApiState { store, engine, public_url: None });
@@ -24,7 +36,14 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
     tracing::info!(address = %listener.local_addr()?, "the API is served");
-    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()?).await?;
+    let asked = CancellationToken::new();
+    let served = axum::serve(listener, app).with_graceful_shutdown(asked.clone().cancelled_owned());
+    let stop = asked_to_stop()?;
+    tokio::select! {
+        result = async { served.await } => result?,
+        // Watchers hold their connections open with long polls: they are cut after a while.
+        () = async { stop.await; asked.cancel(); tokio::time::sleep(GRACE).await } => {}
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -44,9 +63,40 @@ fn state_directory(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The engine with all that it needs.
-async fn engine(_arguments: &ServeArguments, _store: &Arc<Store>) -> anyhow::Result<Arc<dyn Verbs>> {
-    anyhow::bail!("the engine cannot be started yet")
+/// The engine with all that it needs, going on with what an earlier one left.
+async fn engine(arguments: &ServeArguments, store: &Arc<Store>) -> anyhow::Result<Arc<Engine>> {
+    let image_dir = arguments.image_dir.clone().unwrap_or_else(|| arguments.state_dir.join("images"));
+    std::fs::create_dir_all(&image_dir)
+        .with_context(|| format!("cannot make the image directory {}", image_dir.display()))?;
+    let config = EngineConfig {
+        hostname: host_name(),
+        image_dir,
+        agent_timeout: Duration::from_secs(arguments.agent_timeout),
+        automated_clean: !arguments.no_automated_clean,
+    };
+    let pki = Pki::open_or_create(&arguments.state_dir.join("pki"))?;
+    let template = arguments.media.as_deref().map(MediaTemplate::open).transpose()?.map(Arc::new);
+    let address = arguments.media_listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 6388)));
+    let media = Arc::new(MediaServer::bind(address, arguments.media_url.clone()).await?);
+    let engine = Engine::new(config, Arc::clone(store), pki, media, template);
+    let flows = engine.resume()?;
+    if flows > 0 {
+        tracing::info!(flows, "work that an earlier conductor began goes on");
+    }
+    Ok(engine)
+}
+
+/// Two conductors on one store would both run its flows.
+fn lock(state_dir: &Path) -> anyhow::Result<File> {
+    let path = state_dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    file.try_lock().with_context(|| format!("another conductor works in {}", state_dir.display()))?;
+    Ok(file)
 }
 
 /// Ends with the first SIGTERM or SIGINT.

@@ -1,7 +1,18 @@
 //! Flows: what a verb of the API sets in motion, step by step, each step's start and end in the store.
+//!
+//! `plan` says which steps there are (pure), `driver` runs them one after the other and records each start and end,
+//! `steps` carries one out. A conductor that died picks every flow up at the step that it had begun: each step may be
+//! begun twice, and what runs on an agent is found again by its operation id.
 
+mod address;
+mod driver;
 mod engine;
+mod events;
+mod image;
+mod plan;
+mod steps;
+mod validate;
 
-pub use engine::{
-    Engine, EngineConfig, NodeEvent, NodeEventPage, PowerTarget, ProvisionRequest, Validation, VerbError,
-};
+pub use engine::{Engine, EngineConfig, PowerTarget, ProvisionRequest, VerbError};
+pub use events::{NodeEvent, NodeEventPage};
+pub use validate::Validation;

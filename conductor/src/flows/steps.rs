@@ -1,0 +1,391 @@
+//! Carrying out one step. Each may be begun again: what it does is idempotent, or found again on the agent.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use tacit_protocol::medium::{NODE_CONFIG_VERSION, NodeConfig};
+use tacit_protocol::v2::{EventKind, Operation, OperationRequest, OperationState};
+use uuid::Uuid;
+
+use super::engine::Engine;
+use super::events::unix_now;
+use super::plan::{FlowRecord, FlowStep};
+use super::{address, image};
+use crate::agents::{AgentClient, AgentError, BootRecord, ExpectedIdentity, check_identity};
+use crate::bmc::{Bmc, BmcError, BootTarget, PowerState, SystemIdentity};
+use crate::images::Allowance;
+use crate::media;
+use crate::node::Node;
+use crate::store::StoreError;
+
+/// How long a wrong machine may answer at the known IP before the step gives up: long enough for a stale entry in a
+/// neighbour cache to go away.
+const WRONG_MACHINE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pause between two calls to an address where nobody answers yet.
+const POLL: Duration = Duration::from_millis(400);
+
+/// What a step leaves to be written down in the transaction that records its end.
+pub(super) enum Effect {
+    Nothing,
+    Power(PowerState),
+    Identity(Box<SystemIdentity>),
+    Medium(Box<BootRecord>),
+    MediumGone,
+    Agent { url: String, version: String },
+    Inventory(Value),
+    CleanSteps(Vec<Map<String, Value>>),
+    InstanceForgotten,
+}
+
+/// A step that came to its end.
+pub(super) struct Outcome {
+    pub(super) effect: Effect,
+    /// One line for history and watchers.
+    pub(super) message: String,
+}
+
+/// Why a step failed, in words that name the thing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StepError {
+    #[error("BMC")]
+    Bmc(#[from] BmcError),
+    #[error("agent")]
+    Agent(#[from] AgentError),
+    #[error("wrong machine; nothing was sent to it")]
+    WrongMachine(#[source] AgentError),
+    #[error("store")]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Refused(String),
+    #[error("no agent answered at {address} within {} s of power-on ({medium}); the last attempt: {last}",
+            .waited.as_secs())]
+    NoAgent { address: std::net::SocketAddr, waited: Duration, medium: String, last: String },
+    #[error("{command} failed on the agent: {error}; {}", disk_words(&.error.disk))]
+    Operation { command: String, error: tacit_protocol::error::OperationError },
+    #[error("{command} was cancelled on the agent")]
+    Cancelled { command: String },
+}
+
+fn disk_words(disk: &tacit_protocol::error::DiskState) -> &'static str {
+    use tacit_protocol::error::DiskState as D;
+    match disk {
+        D::Untouched => "nothing was written to the disk",
+        D::NotBootable => "the disk is left not bootable",
+        D::Verified => "the disk holds a verified image",
+    }
+}
+
+/// The whole chain of causes in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// One step of one node's flow.
+pub(super) struct Work<'a> {
+    pub(super) engine: &'a Arc<Engine>,
+    pub(super) node: &'a Node,
+    pub(super) flow: &'a FlowRecord,
+}
+
+impl Work<'_> {
+    pub(super) async fn run(&self, step: &FlowStep) -> Result<Outcome, StepError> {
+        match step {
+            FlowStep::VerifyBmc => self.verify_bmc().await,
+            FlowStep::PowerOff => {
+                self.bmc()?.power_off().await?;
+                done(Effect::Power(PowerState::Off), "power is off")
+            }
+            FlowStep::InsertMedium => self.insert_medium().await,
+            FlowStep::PowerOn => {
+                self.bmc()?.power_on().await?;
+                done(Effect::Power(PowerState::On), "power is on")
+            }
+            FlowStep::WaitForAgent => self.wait_for_agent().await,
+            FlowStep::Inspect => {
+                let operation = self.operate("poll.get_hardware_info", Map::new(), None).await?;
+                let inventory = operation.result.unwrap_or_default();
+                let message = inventory_line(&inventory);
+                done(Effect::Inventory(inventory), message)
+            }
+            FlowStep::GetCleanSteps => self.get_clean_steps().await,
+            FlowStep::CleanStep { step } => self.clean_step(step).await,
+            FlowStep::WriteImage => self.write_image().await,
+            FlowStep::InstallBootloader => self.install_bootloader().await,
+            FlowStep::Sync => {
+                self.operate("standby.sync", Map::new(), None).await?;
+                done(Effect::Nothing, "everything is on the disk")
+            }
+            FlowStep::EjectMedium => {
+                let bmc = self.bmc()?;
+                bmc.eject_media().await?;
+                bmc.set_boot(BootTarget::Hdd, false).await?;
+                self.engine.withdraw_medium(self.node.uuid)?;
+                done(Effect::MediumGone, "medium ejected, boots from disk")
+            }
+            FlowStep::ForgetInstance => done(Effect::InstanceForgotten, "instance forgotten"),
+        }
+    }
+
+    fn bmc(&self) -> Result<Bmc, StepError> {
+        Ok(Bmc::for_node(&self.node.driver, &self.node.driver_info)?)
+    }
+
+    async fn verify_bmc(&self) -> Result<Outcome, StepError> {
+        let identity = self.bmc()?.verify().await?;
+        let words = [&identity.manufacturer, &identity.model, &identity.uuid];
+        let words: Vec<&str> = words.into_iter().filter_map(|word| word.as_deref()).collect();
+        let message = if words.is_empty() { "BMC answers".into() } else { words.join(" ") };
+        done(Effect::Identity(Box::new(identity)), message)
+    }
+
+    async fn insert_medium(&self) -> Result<Outcome, StepError> {
+        let started = Instant::now();
+        let record = self.engine.new_boot(self.node).map_err(StepError::Refused)?;
+        let url = self.engine.publish_medium(self.node, &record).map_err(StepError::Refused)?;
+        let made = started.elapsed();
+        let bmc = self.bmc()?;
+        bmc.insert_media(&url).await?;
+        bmc.set_boot(BootTarget::Cd, true).await?;
+        let message = format!("medium made in {:.1} ms and inserted", made.as_secs_f64() * 1e3);
+        done(Effect::Medium(Box::new(record)), message)
+    }
+
+    async fn wait_for_agent(&self) -> Result<Outcome, StepError> {
+        let boot = self.boot()?;
+        let client = self.client(&boot)?;
+        let expected = self.expected()?;
+        let started = Instant::now();
+        let mut wrong_since: Option<Instant> = None;
+        loop {
+            let last = match client.status().await {
+                Ok(status) => {
+                    check_identity(&expected, &status).map_err(StepError::WrongMachine)?;
+                    client.set_clock().await?;
+                    let message = format!(
+                        "agent {} answered at {}, {:.1} s after kernel start ({:.2} s of them the agent's)",
+                        status.version,
+                        boot.address,
+                        status.first_answer_uptime.unwrap_or_default(),
+                        status.agent_startup_seconds,
+                    );
+                    let url = format!("https://{}", boot.address);
+                    return done(Effect::Agent { url, version: status.version }, message);
+                }
+                Err(error @ AgentError::WrongMachine { .. }) => {
+                    let since = *wrong_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > WRONG_MACHINE_PATIENCE {
+                        return Err(StepError::WrongMachine(error));
+                    }
+                    chain(&error)
+                }
+                Err(error) => {
+                    wrong_since = None;
+                    chain(&error)
+                }
+            };
+            if started.elapsed() > self.engine.config.agent_timeout {
+                return Err(StepError::NoAgent {
+                    address: boot.address,
+                    waited: started.elapsed(),
+                    medium: self.engine.medium_words(&boot.media_token),
+                    last,
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn get_clean_steps(&self) -> Result<Outcome, StepError> {
+        let operation = self.operate("clean.get_clean_steps", self.node_params()?, None).await?;
+        let result = operation.result.unwrap_or_default();
+        let offered: Vec<Map<String, Value>> = result["clean_steps"]
+            .as_object()
+            .into_iter()
+            .flat_map(Map::values)
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(|step| step.as_object().cloned())
+            .collect();
+        if offered.is_empty() {
+            return Err(StepError::Refused(
+                "the agent offers no clean steps: nothing would be cleaned".into(),
+            ));
+        }
+        let message = format!("{} clean steps offered", offered.len());
+        done(Effect::CleanSteps(offered), message)
+    }
+
+    async fn clean_step(&self, step: &Map<String, Value>) -> Result<Outcome, StepError> {
+        let mut params = self.node_params()?;
+        params.insert("step".into(), Value::Object(step.clone()));
+        let operation = self.operate("clean.execute_clean_step", params, None).await?;
+        let result = operation.result.unwrap_or_default();
+        let proofs = result["clean_result"]["proofs"].as_array().map_or(0, Vec::len);
+        if step.get("step").and_then(Value::as_str).is_some_and(|name| name.starts_with("erase"))
+            && proofs == 0
+        {
+            return Err(StepError::Refused(format!(
+                "{} reported success without a proof",
+                step["step"].as_str().unwrap_or_default()
+            )));
+        }
+        done(Effect::Nothing, format!("done, proven for {proofs} devices"))
+    }
+
+    async fn write_image(&self) -> Result<Outcome, StepError> {
+        let plan = image::plan(self.node, &self.engine.config.image_dir).map_err(StepError::Refused)?;
+        let mut params = self.node_params()?;
+        params
+            .insert("step".into(), json!({"interface": "deploy", "step": "write_image", "args": plan.args}));
+        let allowance = Some(Arc::new(plan.allowance));
+        let operation = self.operate("deploy.execute_deploy_step", params, allowance).await?;
+        let result = operation.result.unwrap_or_default();
+        let text = result["deploy_result"]["result"].as_str().unwrap_or("image written").to_owned();
+        done(Effect::Nothing, text)
+    }
+
+    async fn install_bootloader(&self) -> Result<Outcome, StepError> {
+        let params = json!({"root_uuid": null, "efi_system_part_uuid": null, "prep_boot_part_uuid": null,
+                            "target_boot_mode": "uefi"});
+        let params = params.as_object().cloned().unwrap_or_default();
+        let operation = self.operate("image.install_bootloader", params, None).await?;
+        let message = match operation.result {
+            Some(Value::Null) | None => "boot entry written".into(),
+            Some(report) => report.to_string(),
+        };
+        done(Effect::Nothing, message)
+    }
+
+    /// Runs a command on the agent under this step's operation id, or goes on following it.
+    async fn operate(
+        &self,
+        command: &str,
+        params: Map<String, Value>,
+        allowance: Option<Arc<Allowance>>,
+    ) -> Result<Operation, StepError> {
+        let client = self.client(&self.boot()?)?;
+        let request = OperationRequest { command: command.into(), params };
+        let id = self.flow.operation_id();
+        let operation = client
+            .run(&id, &request, allowance, |event| {
+                if let EventKind::Progress(progress) = &event.kind {
+                    self.engine.progress(self.node, progress.clone());
+                }
+            })
+            .await?;
+        let command = command.to_owned();
+        match (operation.state, operation.error.clone()) {
+            (OperationState::Succeeded, _) => Ok(operation),
+            (OperationState::Cancelled, _) => Err(StepError::Cancelled { command }),
+            (_, Some(error)) => Err(StepError::Operation { command, error }),
+            (state, None) => {
+                Err(StepError::Refused(format!("{command} ended as {state:?} without an error")))
+            }
+        }
+    }
+
+    fn boot(&self) -> Result<BootRecord, StepError> {
+        self.engine
+            .boot_record(self.node.uuid)?
+            .ok_or_else(|| StepError::Refused("the node was not booted by this conductor".into()))
+    }
+
+    fn client(&self, boot: &BootRecord) -> Result<AgentClient, StepError> {
+        Ok(AgentClient::of_boot(&self.engine.pki, boot)?)
+    }
+
+    fn expected(&self) -> Result<ExpectedIdentity, StepError> {
+        let ports = self.engine.store.transact(|tx| tx.ports_of(self.node.uuid))?;
+        Ok(ExpectedIdentity {
+            node_uuid: self.node.uuid,
+            system_uuid: self
+                .node
+                .driver_internal_info
+                .get("system_uuid")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
+            macs: ports.into_iter().map(|port| port.address).collect(),
+        })
+    }
+
+    /// `node` and `ports`, as steps get them; without secrets.
+    fn node_params(&self) -> Result<Map<String, Value>, StepError> {
+        let ports = self.engine.store.transact(|tx| tx.ports_of(self.node.uuid))?;
+        let ports: Vec<Value> = ports.iter().map(|port| json!({"address": port.address})).collect();
+        let mut instance_info = self.node.instance_info.clone();
+        instance_info.remove("configdrive");
+        let node = json!({
+            "uuid": self.node.uuid,
+            "name": self.node.name,
+            "properties": self.node.properties,
+            "instance_info": instance_info,
+            "driver_internal_info": {},
+        });
+        let mut params = Map::new();
+        params.insert("node".into(), node);
+        params.insert("ports".into(), Value::Array(ports));
+        Ok(params)
+    }
+}
+
+impl Engine {
+    /// A new attempt to boot a node's ramdisk: new key, new certificate, new path.
+    pub(super) fn new_boot(&self, node: &Node) -> Result<BootRecord, String> {
+        let address = address::agent_address(node)?;
+        let identity = self.pki.issue_node(node.uuid, address.ip()).map_err(|error| chain(&error))?;
+        Ok(BootRecord {
+            node: node.uuid,
+            attempt: Uuid::new_v4().to_string(),
+            address,
+            certificate_pem: identity.certificate_pem,
+            private_key_pem: identity.private_key_pem,
+            media_token: media::new_token(),
+            made_at: unix_now() as i64,
+        })
+    }
+
+    /// Makes the node's medium and serves it; the URL is for the BMC.
+    pub(super) fn publish_medium(&self, node: &Node, boot: &BootRecord) -> Result<String, String> {
+        let template =
+            self.template.as_ref().ok_or("this conductor was started without --media: no ramdisk to boot")?;
+        let config = NodeConfig {
+            version: NODE_CONFIG_VERSION,
+            node_uuid: node.uuid.to_string(),
+            made_at: boot.made_at,
+            ca_certificate: self.pki.ca_pem().to_owned(),
+            certificate: boot.certificate_pem.clone(),
+            private_key: boot.private_key_pem.clone(),
+            network_data: address::network_data(node)?,
+            port: Some(boot.address.port()),
+        };
+        let medium = template.medium(&config).map_err(|error| chain(&error))?;
+        self.media.register(&boot.media_token, medium);
+        Ok(self.media.url(&boot.media_token))
+    }
+}
+
+fn done(effect: Effect, message: impl Into<String>) -> Result<Outcome, StepError> {
+    Ok(Outcome { effect, message: message.into() })
+}
+
+fn inventory_line(inventory: &Value) -> String {
+    let count = |key: &str| inventory[key].as_array().map_or(0, Vec::len);
+    let memory = inventory["memory"]["total"].as_u64().unwrap_or_default() >> 20;
+    format!(
+        "{} processors, {memory} MiB, {} disks, {} interfaces",
+        inventory["cpu"]["count"],
+        count("disks"),
+        count("interfaces")
+    )
+}

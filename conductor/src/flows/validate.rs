@@ -1,0 +1,65 @@
+//! Whether a node's interfaces have what they need: `GET /v1/nodes/{ident}/validate`.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{address, image};
+use crate::bmc::Bmc;
+use crate::node::Node;
+
+/// Result of validating one interface of a node.
+#[derive(Clone, Debug, Serialize)]
+pub struct Validation {
+    pub result: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The interfaces in the order of Ironic's answer.
+const INTERFACES: [&str; 12] = [
+    "boot",
+    "deploy",
+    "management",
+    "network",
+    "power",
+    "bios",
+    "console",
+    "firmware",
+    "inspect",
+    "raid",
+    "rescue",
+    "storage",
+];
+
+pub(super) fn validate(node: &Node, image_dir: &Path, has_medium: bool) -> Vec<(&'static str, Validation)> {
+    INTERFACES.map(|name| (name, Validation::from(interface(name, node, image_dir, has_medium)))).into()
+}
+
+fn interface(name: &str, node: &Node, image_dir: &Path, has_medium: bool) -> Result<(), String> {
+    match name {
+        "power" | "management" => bmc(node),
+        "boot" | "inspect" => boot(node, has_medium),
+        "deploy" => image::check(node, image_dir),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn bmc(node: &Node) -> Result<(), String> {
+    Bmc::for_node(&node.driver, &node.driver_info).map(drop).map_err(|error| error.to_string())
+}
+
+/// What booting the ramdisk takes: a medium to boot and an address to find the agent at.
+pub(super) fn boot(node: &Node, has_medium: bool) -> Result<(), String> {
+    if !has_medium {
+        return Err("this conductor was started without --media: there is no ramdisk to boot".into());
+    }
+    address::network_data(node)?;
+    address::agent_address(node).map(drop)
+}
+
+impl From<Result<(), String>> for Validation {
+    fn from(result: Result<(), String>) -> Self {
+        Self { result: result.is_ok(), reason: result.err() }
+    }
+}
