@@ -6,6 +6,7 @@
 //! listens outside the namespace it made.
 
 pub mod capture;
+pub mod desk;
 pub mod lab;
 pub mod stages;
 pub mod workspace;

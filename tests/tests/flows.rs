@@ -1,0 +1,300 @@
+//! The conductor's flows against a machine on the desk: real conductor, real agent, a disk of the loop driver.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tacit_tests::desk::{Behaviour, Image, Site};
+
+const MIB: u64 = 1 << 20;
+const DISK: u64 = 64 * MIB;
+
+/// Runs a test and shows what agent and conductor wrote when it fails.
+async fn on_site<F>(arguments: &[&'static str], test: F) -> Result<()>
+where
+    F: AsyncFnOnce(&mut Site) -> Result<()>,
+{
+    let mut site = Site::start(DISK, arguments).await?;
+    let result = test(&mut site).await;
+    if result.is_err() {
+        eprintln!("{}", site.logs());
+    }
+    result
+}
+
+fn says(record: &serde_json::Value, words: &[&str]) -> Result<()> {
+    let error = record["last_error"].as_str().unwrap_or_default();
+    for word in words {
+        ensure!(error.contains(word), "last_error does not say {word:?}: {error}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whole_life_of_a_node() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(20)?;
+        site.images.serve(image.bytes.clone());
+        site.verb("manage").await?;
+        site.settles_in("manageable").await?;
+        site.verb("inspect").await?;
+        site.settles_in("manageable").await?;
+        let inventory = site.conductor.get("/v1/nodes/desk/inventory").await?;
+        ensure!(inventory["inventory"]["disks"][0]["size"] == DISK, "{inventory}");
+        site.verb("provide").await?;
+        site.settles_in("available").await?;
+        ensure!(!site.disk.is_bootable()?, "cleaning left a boot sector");
+
+        site.image_is(&image.sha512).await?;
+        site.verb("active").await?;
+        site.settles_in("active").await?;
+        ensure!(site.machine.is_on(), "the machine was not started from its disk");
+        let written = site.disk.read(MIB, 18 << 20)?;
+        ensure!(written == image.bytes[1 << 20..19 << 20], "the disk does not hold the image");
+        let backup = site.disk.read(DISK - 512, 8)?;
+        ensure!(backup == b"EFI PART", "the backup GPT is not at the end of the disk");
+
+        site.verb("deleted").await?;
+        let node = site.settles_in("available").await?;
+        ensure!(!site.disk.is_bootable()?, "undeploy left a disk that boots");
+        ensure!(node["instance_info"] == json!({}), "{}", node["instance_info"]);
+        let history = site.history().await?.join("\n");
+        for step in ["verify_bmc", "wait_for_agent", "inspect", "erase_devices_metadata", "write_image"] {
+            ensure!(history.contains(step), "history does not show {step}:\n{history}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conductor_killed_in_the_middle_of_a_write() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(40)?;
+        site.images.serve(image.bytes.clone());
+        site.images.slow(Duration::from_millis(4));
+        site.enroll().await?;
+        site.image_is(&image.sha512).await?;
+        site.verb("active").await?;
+        site.progressed(8 * MIB).await?;
+        site.crash_conductor().await?;
+        site.settles_in("active").await?;
+        let starts = site.images.starts();
+        ensure!(
+            starts.iter().filter(|start| **start == 0).count() == 1,
+            "written twice from zero: {starts:?}"
+        );
+        ensure!(starts.iter().any(|start| *start >= 8 * MIB), "not resumed: {starts:?}");
+        ensure!(site.machine.power_ons() == 2, "booted {} times", site.machine.power_ons());
+        ensure!(
+            site.disk.read(MIB, 38 << 20)? == image.bytes[1 << 20..39 << 20],
+            "the disk does not hold the image"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conductor_killed_at_every_step() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(12)?;
+        site.images.serve(image.bytes.clone());
+        site.enroll().await?;
+        site.image_is(&image.sha512).await?;
+        site.verb("active").await?;
+        for event in ["insert_medium", "wait_for_agent", "write_image", "eject_medium"] {
+            site.conductor
+                .wait_for("desk", event, |node| {
+                    node["deploy_step"]["step"] == event || node["provision_state"] == "active"
+                })
+                .await?;
+            site.crash_conductor().await?;
+        }
+        site.settles_in("active").await?;
+        ensure!(
+            site.disk.read(MIB, 10 << 20)? == image.bytes[1 << 20..11 << 20],
+            "the disk does not hold the image"
+        );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn image_server_away_in_the_middle() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(32)?;
+        site.images.serve(image.bytes.clone());
+        site.images.slow(Duration::from_millis(2));
+        site.enroll().await?;
+        site.image_is(&image.sha512).await?;
+        site.verb("active").await?;
+        site.progressed(4 * MIB).await?;
+        site.images.down(true);
+        // Long enough for several attempts to fail; that nothing is left hanging is what the test is about.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        site.images.down(false);
+        site.settles_in("active").await?;
+        let starts = site.images.starts();
+        ensure!(starts.iter().filter(|start| **start == 0).count() == 1, "from zero again: {starts:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_digest_leaves_nothing_to_boot() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(16)?;
+        site.images.serve(image.bytes.clone());
+        site.enroll().await?;
+        site.image_is(&"0".repeat(128)).await?;
+        site.verb("active").await?;
+        let node = site.settles_in("deploy failed").await?;
+        says(&node, &["write_image", &image.sha512[..16], "not bootable"])?;
+        ensure!(!site.disk.is_bootable()?, "unverified content can be booted");
+        ensure!(!site.machine.is_on(), "the machine still runs");
+        // The same node is deployed once the digest is right.
+        site.image_is(&image.sha512).await?;
+        site.verb("active").await?;
+        site.settles_in("active").await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn image_larger_than_the_disk_is_refused_before_anything_is_written() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(80)?;
+        site.images.serve(image.bytes.clone());
+        site.enroll().await?;
+        let before = site.disk.read(0, 64 << 20)?;
+        site.image_is(&image.sha512).await?;
+        site.verb("active").await?;
+        let node = site.settles_in("deploy failed").await?;
+        says(&node, &["write_image", "nothing was written"])?;
+        ensure!(site.disk.read(0, 64 << 20)? == before, "the disk was touched");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_disk_matches_the_hints() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(16)?;
+        site.images.serve(image.bytes.clone());
+        site.enroll().await?;
+        site.image_is(&image.sha512).await?;
+        site.patch("/instance_info/root_device", json!({"serial": "NOSUCHDISK"})).await?;
+        site.verb("active").await?;
+        let node = site.settles_in("deploy failed").await?;
+        says(&node, &["write_image", "NOSUCHDISK", "nothing was written"])?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_killed_in_the_middle_is_a_failure() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(40)?;
+        site.images.serve(image.bytes.clone());
+        site.images.slow(Duration::from_millis(4));
+        site.enroll().await?;
+        site.image_is(&image.sha512).await?;
+        site.verb("active").await?;
+        site.progressed(8 * MIB).await?;
+        site.machine.kill_agent()?;
+        site.machine.restart_agent()?;
+        let node = site.settles_in("deploy failed").await?;
+        says(&node, &["write_image"])?;
+        ensure!(!site.disk.is_bootable()?, "unverified content can be booted");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bmc_answers_500_then_503_then_works() -> Result<()> {
+    on_site(&[], async |site| {
+        site.bmc_faults().lock().unwrap().statuses.extend([500, 503]);
+        site.verb("manage").await?;
+        site.settles_in("manageable").await?;
+        ensure!(site.bmc_faults().lock().unwrap().answered == 2, "the faults were not met");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_on_that_never_brings_an_agent() -> Result<()> {
+    on_site(&["--agent-timeout", "3"], async |site| {
+        site.verb("manage").await?;
+        site.settles_in("manageable").await?;
+        site.machine.behave(Behaviour::Dead);
+        site.verb("inspect").await?;
+        let node = site.settles_in("inspect failed").await?;
+        let address =
+            site.node().await?["driver_info"]["agent_address"].as_str().unwrap_or_default().to_owned();
+        says(&node, &["wait_for_agent", "no agent answered", &address, "nobody fetched the medium"])?;
+        let history = site.history().await?.join("\n");
+        ensure!(history.contains("no agent answered"), "{history}");
+        ensure!(!site.machine.is_on(), "the machine was left running");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_machine_at_the_known_address_is_refused() -> Result<()> {
+    on_site(&[], async |site| {
+        site.verb("manage").await?;
+        site.settles_in("manageable").await?;
+        site.verb("inspect").await?;
+        site.settles_in("manageable").await?;
+        // Yesterday's machine: a genuine certificate of this conductor, but not the one of this boot.
+        let config = site.machine.config().expect("the machine was booted");
+        site.machine.behave(Behaviour::Impostor(Box::new(config)));
+        site.verb("inspect").await?;
+        let node = site.settles_in("inspect failed").await?;
+        says(&node, &["wait_for_agent", "wrong machine"])?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn abort_in_the_middle_of_a_write() -> Result<()> {
+    on_site(&[], async |site| {
+        let image = Image::gpt(40)?;
+        site.images.serve(image.bytes.clone());
+        site.images.slow(Duration::from_millis(4));
+        site.enroll().await?;
+        site.image_is(&image.sha512).await?;
+        site.verb("active").await?;
+        site.progressed(4 * MIB).await?;
+        site.verb("abort").await?;
+        let node = site.settles_in("deploy failed").await?;
+        says(&node, &["aborted", "write_image"])?;
+        ensure!(!site.disk.is_bootable()?, "unverified content can be booted");
+        ensure!(!site.machine.is_on(), "the machine still runs");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deployment_without_a_digest_is_refused_at_once() -> Result<()> {
+    on_site(&[], async |site| {
+        site.enroll().await?;
+        site.patch("/instance_info", json!({"image_source": site.images.url()})).await?;
+        let refused = site.verb("active").await.expect_err("nothing is written unverified").to_string();
+        ensure!(refused.contains("400") && refused.contains("image_checksum"), "{refused}");
+        ensure!(site.node().await?["provision_state"] == "available");
+        Ok(())
+    })
+    .await
+}
