@@ -1,0 +1,10 @@
+//! The API as its clients see it: through the router, on a store in memory, with an engine that does no work.
+
+mod engine;
+mod lists;
+mod nodes;
+mod patches;
+mod recorded;
+mod site;
+mod verbs;
+mod versions;
