@@ -113,8 +113,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// An independent reader: (path, mode, rdev, data) of every entry, with all alignments checked.
-    fn read(archive: &[u8]) -> Vec<(String, u32, (u32, u32), Vec<u8>)> {
+    type Read = (String, u32, (u32, u32), Vec<u8>);
+
+    /// An independent reader: path, mode, device and data of every entry, with all alignments checked.
+    fn read(archive: &[u8]) -> Vec<Read> {
         let mut at = 0;
         let mut entries = Vec::new();
         loop {

@@ -197,3 +197,123 @@ fn align(value: u32, alignment: u32) -> Result<u32, PeError> {
 fn pad(bytes: &mut Vec<u8>, alignment: u32) {
     bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A program with one section of 0x300 bytes at 0x1000, and symbols behind it.
+    fn program(size_of_headers: u32) -> Vec<u8> {
+        let mut image = vec![0; 0x40];
+        image[..2].copy_from_slice(b"MZ");
+        put(&mut image, 60, 0x40);
+        image.extend_from_slice(b"PE\0\0");
+        image.extend_from_slice(&[0x64, 0x86, 1, 0]);
+        image.extend_from_slice(&[0xAA; 12]); // time stamp, symbol table
+        image.extend_from_slice(&[240, 0, 0x06, 0x02]);
+        let optional = image.len();
+        image.resize(optional + 240, 0);
+        image[optional..optional + 2].copy_from_slice(&[0x0b, 0x02]);
+        for (field, value) in [
+            (8, 0x400),
+            (32, 0x1000),
+            (36, 0x200),
+            (56, 0x2000),
+            (60, size_of_headers),
+            (64, 0xBBBB),
+            (108, 16),
+        ] {
+            put(&mut image, optional + field, value);
+        }
+        let header = image.len();
+        image.resize(header + SECTION_HEADER, 0);
+        image[header..header + 5].copy_from_slice(b".text");
+        for (field, value) in [(8, 0x300), (12, 0x1000), (16, 0x400), (20, size_of_headers)] {
+            put(&mut image, header + field, value);
+        }
+        image.resize(size_of_headers as usize, 0);
+        image.resize(size_of_headers as usize + 0x400, 0xCC);
+        image.extend_from_slice(b"symbols that no loader wants");
+        image
+    }
+
+    fn section<'a>(name: &'a str, data: &'a [u8], memory: u32) -> NewSection<'a> {
+        NewSection { name, data, memory }
+    }
+
+    #[test]
+    fn added_sections_lie_behind_the_own_ones_on_pages_of_their_own() {
+        let kernel = vec![7; 0x1001];
+        let added =
+            [section(".osrel", b"ID=x", 0), section(".linux", &kernel, 0x5000), section(".initrd", b"z", 0)];
+        let image = append_sections(&program(0x400), &added).unwrap();
+        let names: Vec<_> = sections(&image).unwrap();
+        let expected = [
+            (".text", 0x1000, 0x300, 0x400, 0x400),
+            (".osrel", 0x2000, 4, 0x800, 0x200),
+            (".linux", 0x3000, 0x5000, 0xA00, 0x1200),
+            (".initrd", 0x8000, 1, 0x1C00, 0x200),
+        ];
+        let expected = expected.map(|(name, address, memory, offset, size)| Section {
+            name: name.to_owned(),
+            address,
+            memory,
+            offset,
+            size,
+        });
+        assert_eq!(names, expected);
+        assert_eq!(image.len(), 0x1E00);
+        assert_eq!(&image[0x800..0x804], b"ID=x");
+        assert_eq!(image[0xA00..0xA00 + kernel.len()], kernel);
+        assert_eq!(size_of_image(&image), Ok(0x9000));
+    }
+
+    #[test]
+    fn clocks_and_checksums_are_cleared() {
+        let image = append_sections(&program(0x400), &[]).unwrap();
+        let headers = Headers::of(&image).unwrap();
+        assert_eq!(image[headers.coff + 4..headers.coff + 16], [0; 12]);
+        assert_eq!(u32_at(&image, headers.optional + 64), Ok(0));
+        assert_eq!(image.len(), 0x800, "symbols are dropped");
+    }
+
+    #[test]
+    fn full_headers_duplicates_long_names_and_signatures_are_refused() {
+        // One header fits into 0x200 bytes beside the 0x170 that are taken.
+        let two =
+            [section(".a", b"", 0), section(".b", b"", 0), section(".c", b"", 0), section(".d", b"", 0)];
+        assert_eq!(append_sections(&program(0x200), &two), Err(PeError::NoRoom { room: 3, wanted: 4 }));
+        let duplicate = append_sections(&program(0x400), &[section(".text", b"", 0)]);
+        assert_eq!(duplicate, Err(PeError::Duplicate(".text".into())));
+        let long = append_sections(&program(0x400), &[section(".much2long", b"", 0)]);
+        assert_eq!(long, Err(PeError::Name(".much2long".into())));
+        let mut signed = program(0x400);
+        let table = Headers::of(&signed).unwrap().optional + 112 + SECURITY * 8;
+        put(&mut signed, table + 4, 8);
+        assert_eq!(append_sections(&signed, &[]), Err(PeError::Signed));
+    }
+
+    #[test]
+    fn cut_files_are_errors_whatever_the_length() {
+        let whole = program(0x400);
+        for length in 0..0x800 {
+            assert!(append_sections(&whole[..length], &[section(".a", b"x", 0)]).is_err(), "{length} bytes");
+        }
+        assert!(append_sections(&whole[..0x800], &[section(".a", b"x", 0)]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_headers_never_panic(position in 0usize..0x198, value in any::<u8>()) {
+            let mut image = program(0x400);
+            // Alignments of gigabytes would only make this test slow.
+            let optional = Headers::of(&image).unwrap().optional;
+            prop_assume!(!(optional + 32..optional + 40).contains(&position));
+            image[position] = value;
+            if let Ok(image) = append_sections(&image, &[section(".a", b"x", 0)]) {
+                prop_assert!(sections(&image).unwrap().iter().any(|section| section.name == ".a"));
+            }
+        }
+    }
+}
