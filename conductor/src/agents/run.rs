@@ -46,9 +46,9 @@ impl AgentClient {
             backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
         };
         match allowance {
-            None => follow.to_end(request).await,
+            None => follow.complete(request).await,
             Some(allowance) => tokio::select! {
-                end = follow.to_end(request) => end,
+                end = follow.complete(request) => end,
                 error = keep_lent(self.clone(), allowance) => Err(error),
             },
         }
@@ -66,7 +66,7 @@ struct Follow<'a, F> {
 }
 
 impl<F: FnMut(&v2::Event)> Follow<'_, F> {
-    async fn to_end(mut self, request: &OperationRequest) -> Result<Operation, AgentError> {
+    async fn complete(mut self, request: &OperationRequest) -> Result<Operation, AgentError> {
         let client = self.client;
         let status = loop {
             let answer = client.status().await;
@@ -112,10 +112,10 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
             let silent = page.events.is_empty();
             let gap = page.lost > 0;
             ending |= self.deliver(page)?;
-            if ending || silent || gap {
-                if let Some(operation) = self.still_there().await? {
-                    return self.drain(operation).await;
-                }
+            if (ending || silent || gap)
+                && let Some(operation) = self.still_there().await?
+            {
+                return self.drain(operation).await;
             }
         }
     }
