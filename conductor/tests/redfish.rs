@@ -5,6 +5,7 @@ mod redfish {
     mod boot;
     mod connection;
     mod fake_bmc;
+    mod fake_slot;
     mod media;
     mod power;
 }

@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tacit_conductor::bmc::{Bmc, Timing};
 
+use super::fake_slot::SlotModel;
+
 pub(super) const SYSTEM: &str = "/redfish/v1/Systems/1";
 pub(super) const RESET: &str = "/redfish/v1/Systems/1/Actions/ComputerSystem.Reset";
 pub(super) const SETTINGS: &str = "/redfish/v1/Systems/1/Pending";
@@ -19,27 +21,6 @@ pub(super) const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 pub(super) const TASK: &str = "/redfish/v1/TaskService/TaskMonitors/1";
 pub(super) const USER: &str = "operator";
 pub(super) const PASSWORD: &str = "correct horse";
-
-/// A media slot; what it wants and how slow it is.
-#[derive(Clone, Default)]
-pub(super) struct SlotModel {
-    pub(super) id: &'static str,
-    pub(super) media_types: Vec<&'static str>,
-    pub(super) image: Option<String>,
-    /// No actions, set by PATCH.
-    pub(super) patch_only: bool,
-    /// Properties without which InsertMedia answers 400.
-    pub(super) requires: Vec<&'static str>,
-    /// Status for every InsertMedia.
-    pub(super) refuses: Option<u16>,
-    /// Reads after an ejection that still show the medium.
-    pub(super) stale_reads: u32,
-    /// Accepts an insertion and does nothing.
-    pub(super) ignores: bool,
-    /// Eject wants `{}` as its body.
-    pub(super) eject_wants_object: bool,
-    pub(super) stale: Option<(String, u32)>,
-}
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Etags {
@@ -202,13 +183,13 @@ impl FakeBmc {
     }
 }
 
-type Reply = (u16, Vec<(&'static str, String)>, Value);
+pub(super) type Reply = (u16, Vec<(&'static str, String)>, Value);
 
-fn ok(body: Value) -> Reply {
+pub(super) fn ok(body: Value) -> Reply {
     (200, Vec::new(), body)
 }
 
-fn refuse(status: u16, id: &str, text: &str) -> Reply {
+pub(super) fn refuse(status: u16, id: &str, text: &str) -> Reply {
     (status, Vec::new(), message(status, id, text).body)
 }
 
@@ -439,61 +420,5 @@ impl Model {
             ("POST", "VirtualMedia.EjectMedia") => slot.eject(&seen.body),
             _ => refuse(405, "ActionNotSupported", "no such method"),
         }
-    }
-}
-
-impl SlotModel {
-    fn show(&mut self) -> Reply {
-        let mut image = self.image.clone();
-        if let Some((old, reads)) = self.stale.take()
-            && reads > 0
-        {
-            image = Some(old.clone());
-            self.stale = Some((old, reads - 1));
-        }
-        let path = format!("/redfish/v1/Managers/1/VirtualMedia/{}", self.id);
-        let mut body = json!({"Id": self.id, "MediaTypes": self.media_types, "Image": image,
-            "Inserted": image.is_some(), "ConnectedVia": if image.is_some() { "URI" } else { "NotConnected" }});
-        if self.patch_only {
-            return (
-                200,
-                vec![("allow", "GET, HEAD, PATCH".to_owned()), ("etag", "\"v1\"".to_owned())],
-                body,
-            );
-        }
-        body["Actions"] = json!({
-            "#VirtualMedia.InsertMedia": {"target": format!("{path}/Actions/VirtualMedia.InsertMedia")},
-            "#VirtualMedia.EjectMedia": {"target": format!("{path}/Actions/VirtualMedia.EjectMedia")}});
-        ok(body)
-    }
-
-    fn insert(&mut self, body: &Value) -> Reply {
-        if let Some(status) = self.refuses {
-            return refuse(status, "ActionNotSupported", "this slot is for the remote console");
-        }
-        if self.image.is_some() || self.stale.is_some() {
-            return refuse(400, "ResourceInUse", "the slot is occupied");
-        }
-        if let Some(missing) = self.requires.iter().find(|property| body.get(**property).is_none()) {
-            let mut refusal = refuse(400, "ActionParameterMissing", "a parameter is missing");
-            refusal.2["error"]["@Message.ExtendedInfo"][0]["RelatedProperties"] =
-                json!([format!("#/{missing}")]);
-            return refusal;
-        }
-        if !self.ignores {
-            self.image = body["Image"].as_str().map(str::to_owned);
-        }
-        (204, Vec::new(), Value::Null)
-    }
-
-    fn eject(&mut self, body: &Value) -> Reply {
-        if self.eject_wants_object && *body != json!({}) {
-            return refuse(400, "MalformedJSON", "an object is wanted");
-        }
-        let Some(image) = self.image.take() else { return refuse(400, "ResourceInUse", "nothing to eject") };
-        if self.stale_reads > 0 {
-            self.stale = Some((image, self.stale_reads));
-        }
-        (204, Vec::new(), Value::Null)
     }
 }

@@ -4,7 +4,8 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use tacit_conductor::bmc::{BmcError, BmcErrorKind};
 
-use super::fake_bmc::{Etags, FakeBmc, Fault, Model, SlotModel, TASK, fault};
+use super::fake_bmc::{Etags, FakeBmc, Fault, Model, TASK, fault};
+use super::fake_slot::SlotModel;
 
 const URL: &str = "http://192.0.2.1:6386/media/4b1d/boot.iso";
 const INSERT: &str = "/redfish/v1/Managers/1/VirtualMedia/Cd/Actions/VirtualMedia.InsertMedia";
