@@ -55,9 +55,8 @@ impl EfiVars {
         let path = self.path(name);
         let content = [&ATTRIBUTES.to_le_bytes(), data].concat();
         let outcome = if path.exists() {
-            self.unlock(name)
-                .and_then(|()| OpenOptions::new().write(true).open(&path))
-                .and_then(|file| write_once(file, &content))
+            self.unlock(name);
+            OpenOptions::new().write(true).open(&path).and_then(|file| write_once(file, &content))
         } else {
             OpenOptions::new()
                 .write(true)
@@ -69,18 +68,16 @@ impl EfiVars {
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), BootEntryError> {
-        self.unlock(name)
-            .and_then(|()| fs::remove_file(self.path(name)))
-            .map_err(|source| failed("remove", name, source))
+        self.unlock(name);
+        fs::remove_file(self.path(name)).map_err(|source| failed("remove", name, source))
     }
 
     /// The kernel marks variables that it does not know as harmless immutable. Boot entries are known, so a file
     /// system without the flag is no obstacle; the write itself tells.
-    fn unlock(&self, name: &str) -> io::Result<()> {
+    fn unlock(&self, name: &str) {
         if let Err(error) = tacit_blockdev::set_immutable(&self.path(name), false) {
             tracing::debug!(variable = name, %error, "the immutable flag was not cleared");
         }
-        Ok(())
     }
 
     /// The variable's file, whatever the case of a boot entry's digits.

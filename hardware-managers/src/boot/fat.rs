@@ -7,6 +7,8 @@ use tacit_blockdev::Device;
 
 /// Most bytes that are read of one file system. A directory chain that runs in a circle ends here.
 const BUDGET: u64 = 64 << 20;
+/// Least that a read counts, so that many small ones come to an end, too.
+const COST_OF_A_READ: u64 = 16;
 /// Read at once, and kept: FAT code asks for a few bytes at a time.
 const BLOCK: u64 = 64 << 10;
 /// Most entries of one directory that are looked at.
@@ -31,10 +33,6 @@ impl<'a> Window<'a> {
         let start = at - at % BLOCK;
         if self.cached.as_ref().is_none_or(|(cached, _)| *cached != start) {
             let length = BLOCK.min(self.length - start);
-            self.read_so_far += length;
-            if self.read_so_far > BUDGET {
-                return Err(io::Error::other("the file system's structures do not come to an end"));
-            }
             let mut bytes = vec![0; usize::try_from(length).expect("bounded by BLOCK")];
             self.device.read_at(self.start + start, &mut bytes).map_err(io::Error::other)?;
             self.cached = Some((start, bytes));
@@ -54,6 +52,11 @@ impl Read for Window<'_> {
         let count = bytes.len().min(buffer.len());
         buffer[..count].copy_from_slice(&bytes[..count]);
         self.position += count as u64;
+        // Counted whether or not it came from the cache: a circle may lie within one block.
+        self.read_so_far += COST_OF_A_READ.max(count as u64);
+        if self.read_so_far > BUDGET {
+            return Err(io::Error::other("the file system's structures do not come to an end"));
+        }
         Ok(count)
     }
 }

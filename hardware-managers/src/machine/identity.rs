@@ -51,14 +51,20 @@ pub(super) fn read(roots: &Roots) -> Identity {
     let serial = tables
         .and_then(Smbios::system_serial)
         .or_else(|| dmi_id(roots, "product_serial"))
-        .filter(is_telling)
+        .filter(|serial| is_telling(serial))
         .or_else(|| tables.and_then(Smbios::board_serial).or_else(|| dmi_id(roots, "board_serial")))
-        .filter(is_telling);
-    let macs = interfaces::list(roots).into_iter().map(|interface| interface.mac_address).collect();
+        .filter(|serial| is_telling(serial));
+    let mut macs: Vec<String> = Vec::new();
+    // A VLAN shows the address of what it lies on.
+    for interface in interfaces::list(roots) {
+        if !macs.contains(&interface.mac_address) {
+            macs.push(interface.mac_address);
+        }
+    }
     Identity { system_uuid: uuid, serial, macs }
 }
 
-fn is_telling(serial: &String) -> bool {
+fn is_telling(serial: &str) -> bool {
     let lower = serial.to_ascii_lowercase();
     !FILLERS.contains(&lower.as_str())
 }

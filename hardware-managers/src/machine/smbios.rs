@@ -244,4 +244,12 @@ mod tests {
         }
         assert!(Smbios::parse(b"nonsense", &table).is_none());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_table_is_read_without_panic(table in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let tables = Smbios::parse(&entry(3, 0), &table).unwrap();
+            let _ = (tables.system_uuid(), tables.memory_mib(), tables.bios_date(), tables.populated_sockets());
+        }
+    }
 }

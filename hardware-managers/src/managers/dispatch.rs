@@ -83,10 +83,10 @@ impl Managers {
             self.loaded.iter().map(|(_, manager)| (manager.class().to_owned(), Vec::new())).collect();
         for (offer, step) in &all {
             let wins = best.get(step.step.as_str()) == Some(&offer);
-            if let (true, Some(list)) = (wins, by_class.get_mut(offer.2.0)) {
-                if !list.iter().any(|known| known.step == step.step) {
-                    list.push(step.clone());
-                }
+            if let (true, Some(list)) = (wins, by_class.get_mut(offer.2.0))
+                && !list.iter().any(|known| known.step == step.step)
+            {
+                list.push(step.clone());
             }
         }
         by_class

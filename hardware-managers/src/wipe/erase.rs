@@ -38,6 +38,14 @@ pub(super) fn execute(
                     .iter()
                     .map(|hit| format!("{}: {} found at offset {}", region.name, hit.name, hit.offset)),
             );
+            if region.length == plan.disk_size {
+                let tables = plan.structures.iter();
+                actions.extend(
+                    tables.map(|part| {
+                        format!("{} at offset {}, {} bytes", part.name, part.offset, part.length)
+                    }),
+                );
+            }
             for (offset, length) in plan.extents(region, found) {
                 device.zero(offset, length)?;
                 actions.push(format!("{}: zeroed {length} bytes at offset {offset}", region.name));
@@ -110,4 +118,76 @@ fn verify_zero(device: &Device, offset: u64, length: u64) -> Result<(), EraseErr
         return Err(EraseError::NotZero { offset, length });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    /// Writes bytes at an offset of a partition (or of the disk when it starts at 0) of an else empty disk.
+    fn disk_with(path: &Path, size: u64, start: u64, offset: u64, bytes: &[u8]) {
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path).unwrap();
+        file.set_len(size).unwrap();
+        if start > 0 {
+            let mut entry = [0; 16];
+            entry[4] = 0x83;
+            entry[8..12].copy_from_slice(&u32::try_from(start / 512).unwrap().to_le_bytes());
+            entry[12..16].copy_from_slice(&u32::try_from((size - start) / 512).unwrap().to_le_bytes());
+            file.write_all_at(&entry, 446).unwrap();
+            file.write_all_at(&[0x55, 0xaa], 510).unwrap();
+        }
+        file.write_all_at(bytes, start + offset).unwrap();
+    }
+
+    #[test]
+    fn every_signature_is_found_and_removed_at_each_of_its_places() {
+        // Some five hundred wipes, each of which waits until its bytes are on stable storage: memory is quicker.
+        let memory = Path::new("/dev/shm");
+        let folder =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        let path = folder.path().join("disk");
+        let disk = BlockDevice { name: "/dev/test".to_owned(), ..BlockDevice::default() };
+        for start in [0, 1 << 20] {
+            for signature in SIGNATURES {
+                for place in signature.places {
+                    // An odd size, so that rounding at the end matters; sparse, however large.
+                    let small = (16 << 20) + 7 * 512;
+                    let first = place.offsets(small).next().unwrap();
+                    let length =
+                        if first > 8 << 20 && first + 64 > small { first + (2 << 20) } else { small };
+                    let offsets: Vec<u64> = place.offsets(length).collect();
+                    for offset in [offsets[0], offsets[offsets.len() - 1]] {
+                        disk_with(&path, start + length, start, offset, signature.magic);
+                        let plan = Plan::make(&Device::open(&path, Access::Read).unwrap()).unwrap();
+                        let hit = |(_, found): &(Region, Vec<Found>)| {
+                            found.iter().any(|hit| hit.name == signature.name && hit.offset == start + offset)
+                        };
+                        assert!(plan.regions.iter().any(hit), "{} at {offset}", signature.name);
+                        let proof = execute(&path, &disk, &plan, |_, _| {}).unwrap();
+                        assert_eq!(proof.result, ProofResult::Proven);
+                        let plan = Plan::make(&Device::open(&path, Access::Read).unwrap()).unwrap();
+                        assert_eq!(plan.regions.len(), 1);
+                        assert_eq!(plan.regions[0].1, []);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_that_comes_back_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        disk_with(&path, 8 << 20, 0, 0, b"XFSB");
+        let plan = Plan::make(&Device::open(&path, Access::Read).unwrap()).unwrap();
+        // Somebody writes between the wipe and the proof.
+        let again = |_, _| disk_with(&path, 8 << 20, 0, 0, b"LUKS\xba\xbe");
+        let error = execute(&path, &BlockDevice::default(), &plan, again).unwrap_err();
+        assert!(matches!(error, EraseError::Remains { name: "LUKS", offset: 0 }), "{error}");
+        let again = |_, _| disk_with(&path, 8 << 20, 0, 777, b"x");
+        let error = execute(&path, &BlockDevice::default(), &plan, again).unwrap_err();
+        assert!(matches!(error, EraseError::NotZero { offset: 0, .. }), "{error}");
+    }
 }

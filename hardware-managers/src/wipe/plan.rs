@@ -55,14 +55,17 @@ impl Plan {
     pub(super) fn extents(&self, region: &Region, found: &[Found]) -> Vec<Extent> {
         let end = region.start + region.length;
         let edge = EDGE.min(region.length);
-        let mut extents = vec![(region.start, edge), (end - edge, edge)];
-        extents.extend(found.iter().map(|hit| self.block_around(hit.offset, hit.length)));
+        let edges = [(region.start, edge), (end - edge, edge)];
+        let mut between: Vec<Extent> =
+            found.iter().map(|hit| self.block_around(hit.offset, hit.length)).collect();
         if region.length == self.disk_size {
-            extents.extend(self.structures.iter().map(|part| self.block_around(part.offset, part.length)));
+            between.extend(self.structures.iter().map(|part| self.block_around(part.offset, part.length)));
         }
-        extents.sort_unstable();
-        extents.dedup();
-        extents
+        between.retain(|inner| !edges.iter().any(|outer| covers(*outer, *inner)));
+        between.extend(edges);
+        between.sort_unstable();
+        between.dedup();
+        between
     }
 
     fn block_around(&self, offset: u64, length: u64) -> Extent {
@@ -70,4 +73,8 @@ impl Plan {
         let end = (offset + length).next_multiple_of(BLOCK).min(self.disk_size);
         (start, end - start)
     }
+}
+
+fn covers(outer: Extent, inner: Extent) -> bool {
+    outer.0 <= inner.0 && inner.0 + inner.1 <= outer.0 + outer.1
 }

@@ -225,7 +225,7 @@ mod tests {
         let size = 10 * MIB + 5 * 512;
         // (sectors & ~127) - 128 for 0.90 and (sectors - 16) & ~7 for 1.0.
         let md = all("md RAID", size);
-        assert!(md.contains(&((size / 512 & !127) - 128).checked_mul(512).unwrap()));
+        assert!(md.contains(&(((size / 512) & !127) - 128).checked_mul(512).unwrap()));
         assert!(md.contains(&(((size / 512 - 16) & !7) * 512)));
         assert!(all("DRBD", size).contains(&((size & !4095) - 4096 + 60)));
         assert!(all("GPT", size).contains(&(size - 512)));

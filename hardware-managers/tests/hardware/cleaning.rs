@@ -1,0 +1,306 @@
+//! The step `erase_devices_metadata`, from the manager down to the bytes.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde_json::{Map, Value, json};
+use tacit_hardware::{
+    GenericHardwareManager, HardwareManager, Machine, StepContext, StepError, StepObserver,
+};
+use tacit_model::{EraseStandard, Proof, ProofResult};
+
+use crate::disk_image::{
+    ESP, LINUX, MIB, assert_unrecognised, get, gpt, mbr, put, run, seen_by_wipefs, sparse,
+};
+use crate::tree::{Tree, machine_of};
+
+const GUIDS: [&str; 2] = ["a04d0f1e-e02f-4725-9434-0699b52d8ff2", "b04d0f1e-e02f-4725-9434-0699b52d8ff2"];
+
+/// Says "stop" once the given number of questions was answered with "go on".
+#[derive(Default)]
+struct Observer {
+    stop_after: Option<usize>,
+    asked: Mutex<usize>,
+    seen: Mutex<Vec<(String, u64, u64)>>,
+}
+
+impl StepObserver for Observer {
+    fn progress(&self, stage: &str, device: &str, done: u64, total: u64) {
+        assert_eq!(stage, "wipe");
+        self.seen.lock().unwrap().push((device.to_owned(), done, total));
+    }
+
+    fn cancelled(&self) -> bool {
+        let mut asked = self.asked.lock().unwrap();
+        *asked += 1;
+        self.stop_after.is_some_and(|limit| *asked > limit)
+    }
+}
+
+fn erase_observed(machine: &Machine, node: &Value, observer: &Observer) -> Result<Vec<Proof>, StepError> {
+    let manager = GenericHardwareManager::new(machine.clone());
+    let (ports, args) = (json!([]), Map::new());
+    let context = StepContext { node, ports: &ports, args: &args, observer };
+    let mut result = manager.run_step("erase_devices_metadata", &context)?;
+    Ok(serde_json::from_value(result["proofs"].take()).unwrap())
+}
+
+fn erase(machine: &Machine, node: &Value) -> Result<Vec<Proof>, StepError> {
+    erase_observed(machine, node, &Observer::default())
+}
+
+/// Wipes a file that is the only disk and returns its proof.
+fn wipe(disk: &Path) -> Proof {
+    let mut proofs = erase(&machine_of(&Tree::new(), disk), &json!({})).unwrap();
+    assert_eq!(proofs.len(), 1);
+    let proof = proofs.remove(0);
+    assert_eq!((proof.result, proof.standard), (ProofResult::Proven, EraseStandard::None));
+    assert_eq!((proof.method.as_str(), proof.device.as_str()), ("metadata-wipe", disk.to_str().unwrap()));
+    assert!(!proof.verification.is_empty());
+    proof
+}
+
+fn found(proof: &Proof, what: &str) -> bool {
+    proof.actions.iter().any(|action| action.contains(what))
+}
+
+#[test]
+fn file_systems_of_the_system_s_own_tools_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let file = disk.to_str().unwrap();
+    for (tool, arguments, name) in [
+        ("mkfs.ext4", vec!["-q", "-F", file], "ext2/3/4"),
+        ("mkfs.xfs", vec!["-q", "-f", file], "XFS"),
+        ("mkfs.btrfs", vec!["-q", "-f", file], "Btrfs"),
+        ("mkfs.vfat", vec!["-F", "32", file], "FAT32"),
+        ("mkswap", vec!["-q", file], "swap"),
+        ("sgdisk", vec!["-n", "1:2048:+8M", file], "GPT"),
+    ] {
+        // XFS wants 300 MiB, Btrfs 109; the files are sparse.
+        fs::remove_file(&disk).ok();
+        sparse(&disk, 400 * MIB);
+        if !run(tool, &arguments) {
+            continue;
+        }
+        assert_ne!(seen_by_wipefs(&disk), Some(Vec::new()), "{tool} left nothing to find");
+        let proof = wipe(&disk);
+        assert!(found(&proof, name), "{tool}: {:?}", proof.actions);
+        assert_unrecognised(&disk, &[]);
+    }
+}
+
+#[test]
+fn partitions_are_wiped_before_the_disk_without_the_kernel_s_help() {
+    let folder = tempfile::tempdir().unwrap();
+    let (disk, part) = (folder.path().join("disk"), folder.path().join("part"));
+    let sectors = 96 * MIB / 512;
+    sparse(&disk, 96 * MIB);
+    gpt(&disk, sectors, &[(ESP, GUIDS[0], 2048, 67583), (LINUX, GUIDS[1], 67584, sectors - 34)]);
+    sparse(&part, 32 * MIB);
+    if !run("mkfs.ext4", &["-q", "-F", part.to_str().unwrap()]) {
+        put(&part, 0x438, &[0x53, 0xef]);
+    }
+    put(&disk, MIB, &fs::read(&part).unwrap());
+    let second = 67584 * 512;
+    put(&disk, second + 4096, &[0xfc, 0x4e, 0x2b, 0xa9]);
+    put(&disk, second + 4 * MIB, b"SKUL\xba\xbe");
+    // Data of the tenant in the middle of the partition is not metadata.
+    put(&disk, second + 10 * MIB, b"tenant data");
+
+    let proof = wipe(&disk);
+    assert!(found(&proof, &format!("partition 1: ext2/3/4 found at offset {}", MIB + 0x438)));
+    assert!(found(&proof, &format!("partition 2: md RAID found at offset {}", second + 4096)));
+    assert!(found(&proof, &format!("partition 2: LUKS2 second header found at offset {}", second + 4 * MIB)));
+    let first = |what: &str| proof.actions.iter().position(|action| action.starts_with(what)).unwrap();
+    assert!(first("partition 1") < first("disk") && first("partition 2") < first("disk"));
+    assert_unrecognised(&disk, &[(MIB, 32 * MIB), (second, 96 * MIB - second)]);
+    assert_eq!(get(&disk, second + 10 * MIB, 11), b"tenant data");
+    assert_eq!(get(&disk, 0, 1024), [0; 1024]);
+}
+
+#[test]
+fn backup_table_is_found_where_the_primary_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    sparse(&disk, 64 * MIB);
+    // An image of 20 MiB on a larger disk, and the leftover of a table for the whole disk.
+    gpt(&disk, 64 * MIB / 512, &[]);
+    gpt(&disk, 20 * MIB / 512, &[(LINUX, GUIDS[0], 2048, 8191)]);
+    let backup = 20 * MIB - 512;
+    assert!(get(&disk, backup, 8) == b"EFI PART" && get(&disk, 64 * MIB - 512, 8) == b"EFI PART");
+    let proof = wipe(&disk);
+    assert_eq!(get(&disk, backup, 512), [0; 512]);
+    assert_eq!(get(&disk, 64 * MIB - 512, 512), [0; 512]);
+    assert!(
+        proof
+            .verification
+            .iter()
+            .any(|line| *line == format!("GPT header at offset {backup} reads back as zeros"))
+    );
+}
+
+#[test]
+fn logical_partitions_are_followed_even_in_a_circle() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    sparse(&disk, 64 * MIB);
+    mbr(&disk, 0, &[(0x83, 2048, 20480), (0x05, 40960, 81920)]);
+    mbr(&disk, 40960, &[(0x83, 2048, 20480), (0x05, 30720, 40960)]);
+    // The second record's chain leads back to the first.
+    mbr(&disk, 40960 + 30720, &[(0x82, 2048, 20480), (0x05, 0, 40960)]);
+    let (five, six) = ((40960 + 2048) * 512, (40960 + 30720 + 2048) * 512);
+    put(&disk, five, b"XFSB");
+    put(&disk, six + 4086, b"SWAPSPACE2");
+    let proof = wipe(&disk);
+    assert!(found(&proof, &format!("partition 5: XFS found at offset {five}")));
+    assert!(found(&proof, &format!("partition 6: swap found at offset {}", six + 4086)));
+    assert_eq!(get(&disk, 40960 * 512, 512), [0; 512]);
+    assert_eq!(get(&disk, (40960 + 30720) * 512, 512), [0; 512]);
+    assert_unrecognised(&disk, &[(five, 20480 * 512), (six, 20480 * 512)]);
+}
+
+#[test]
+fn absurd_tables_are_wiped_like_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    for (at, value) in
+        [(72, u64::MAX), (72, 3), (32, u64::MAX), (32, 1), (80, u64::MAX), (80, 0x80_0000_0080), (84, 1)]
+    {
+        sparse(&disk, 8 * MIB);
+        gpt(
+            &disk,
+            8 * MIB / 512,
+            &[(LINUX, GUIDS[0], 40, u64::MAX), (LINUX, GUIDS[1], 9000, 100), (ESP, GUIDS[1], 0, 0)],
+        );
+        put(&disk, 512 + at, &value.to_le_bytes());
+        wipe(&disk);
+        assert_unrecognised(&disk, &[]);
+    }
+}
+
+#[test]
+fn disks_smaller_than_the_edges_are_wiped_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    for size in [1, 511, 512, 4096, 65536, MIB + 1] {
+        let disk = folder.path().join(size.to_string());
+        fs::write(&disk, vec![0xef; usize::try_from(size).unwrap()]).unwrap();
+        wipe(&disk);
+        assert!(fs::read(&disk).unwrap().iter().all(|byte| *byte == 0), "{size}");
+    }
+}
+
+#[test]
+fn shared_file_systems_stop_everything_before_anything_is_written() {
+    let tree = Tree::new();
+    let (first, second) = (tree.disk("vda", 8 * MIB), tree.disk("vdb", 8 * MIB));
+    put(&first, 0, b"XFSB");
+    type Case<'a> = (&'a str, Box<dyn Fn(&Path)>);
+    let vmfs = "aa31e02a-400f-11db-9590-000c2911d1b8";
+    let gpfs = "37affc90-ef7d-4e96-91c3-2d7ae055b174";
+    let cases: [Case<'_>; 5] = [
+        ("VMFS", Box::new(move |disk| gpt(disk, 8 * MIB / 512, &[(vmfs, GUIDS[0], 2048, 4095)]))),
+        ("GPFS", Box::new(move |disk| gpt(disk, 8 * MIB / 512, &[(gpfs, GUIDS[0], 2048, 4095)]))),
+        ("VMFS", Box::new(|disk| mbr(disk, 0, &[(0xfb, 2048, 2048)]))),
+        ("OCFS2", Box::new(|disk| put(disk, 4096, b"OCFSV2"))),
+        (
+            "GFS2",
+            Box::new(|disk| {
+                mbr(disk, 0, &[(0x83, 2048, 4096)]);
+                put(disk, MIB + 65536, &[0x01, 0x16, 0x19, 0x70, 0, 0, 0, 1]);
+            }),
+        ),
+    ];
+    for (content, make) in cases {
+        fs::write(&second, vec![0; usize::try_from(8 * MIB).unwrap()]).unwrap();
+        make(&second);
+        let before = fs::read(&second).unwrap();
+        let error = erase(&tree.machine(), &json!({"driver_internal_info": {}})).unwrap_err();
+        assert_eq!((error.class(), error.code(), error.disk_touched()), ("ProtectedDeviceError", 500, false));
+        assert!(
+            error.details().contains("/dev/vdb") && error.details().contains(content),
+            "{}",
+            error.details()
+        );
+        assert!(fs::read(&second).unwrap() == before);
+        assert_eq!(get(&first, 0, 4), b"XFSB");
+    }
+    let node = json!({"driver_internal_info": {"wipe_special_filesystems": true}});
+    assert_eq!(erase(&tree.machine(), &node).unwrap().len(), 2);
+    assert_eq!(get(&first, 0, 4), [0; 4]);
+    assert_unrecognised(&second, &[]);
+}
+
+#[test]
+fn skipped_disks_are_named_and_untouched() {
+    let tree = Tree::new();
+    let disks = ["vda", "vdb", "vdc", "vdd"].map(|name| tree.disk(name, 4 * MIB));
+    for disk in &disks {
+        put(disk, 0, b"XFSB");
+    }
+    tree.write("sys/block/vdc/ro", "1\n");
+    // A member of the array "host:keep", superblock version 1.2.
+    put(&disks[3], 4096, &[0xfc, 0x4e, 0x2b, 0xa9]);
+    put(&disks[3], 4096 + 32, b"host:keep\0");
+    let node = json!({"properties": {"skip_block_devices": [{"name": "/dev/vdb"}, {"volume_name": "keep"}]}});
+    let proofs = erase(&tree.machine(), &node).unwrap();
+    let results: Vec<_> = proofs.iter().map(|proof| (proof.device.as_str(), proof.result)).collect();
+    use ProofResult::{Proven, Skipped};
+    assert_eq!(
+        results,
+        [("/dev/vda", Proven), ("/dev/vdb", Skipped), ("/dev/vdc", Skipped), ("/dev/vdd", Skipped)]
+    );
+    for disk in &disks[1..] {
+        assert_eq!(get(disk, 0, 4), b"XFSB");
+    }
+    assert!(proofs[2].actions[0].contains("read-only"));
+
+    for list in [json!([{"nme": "/dev/vdb"}]), json!([{}]), json!({"name": "x"}), json!([{"volume_name": 1}])]
+    {
+        let error = erase(&tree.machine(), &json!({"properties": {"skip_block_devices": list}})).unwrap_err();
+        assert_eq!((error.class(), error.code()), ("InvalidCommandParamsError", 400));
+    }
+}
+
+#[test]
+fn every_disk_is_tried_and_the_failed_ones_are_named() {
+    let tree = Tree::new();
+    let good = [tree.disk("vda", 4 * MIB), tree.disk("vdc", 4 * MIB)];
+    for disk in &good {
+        put(disk, 0, b"XFSB");
+    }
+    for name in ["vdb", "vdd"] {
+        fs::remove_file(tree.disk(name, 4 * MIB)).unwrap();
+    }
+    let error = erase(&tree.machine(), &json!({})).unwrap_err();
+    assert_eq!(
+        (error.class(), error.code(), error.message()),
+        ("BlockDeviceEraseError", 500, "Error erasing block device")
+    );
+    assert!(
+        error.details().contains("/dev/vdb: ") && error.details().contains("/dev/vdd: "),
+        "{}",
+        error.details()
+    );
+    assert!(!error.details().contains("/dev/vda") && error.disk_touched() && error.retry());
+    let StepError::Erase { done, .. } = error else { panic!("{error:?}") };
+    assert_eq!(done, ["/dev/vda", "/dev/vdc"]);
+    for disk in &good {
+        assert_eq!(get(disk, 0, 4), [0; 4]);
+    }
+}
+
+#[test]
+fn cancel_is_heard_between_disks_and_progress_is_told() {
+    let tree = Tree::new();
+    let disks = [tree.disk("vda", 4 * MIB), tree.disk("vdb", 4 * MIB)];
+    for disk in &disks {
+        put(disk, 0, b"XFSB");
+    }
+    let observer = Observer { stop_after: Some(1), ..Observer::default() };
+    let error = erase_observed(&tree.machine(), &json!({}), &observer).unwrap_err();
+    assert_eq!(error, StepError::Cancelled { done: 1, total: 2 });
+    assert_eq!((get(&disks[0], 0, 4), get(&disks[1], 0, 4)), (vec![0; 4], b"XFSB".to_vec()));
+    assert_eq!(*observer.seen.lock().unwrap(), [("/dev/vda".into(), 0, 1), ("/dev/vda".into(), 1, 1)]);
+}

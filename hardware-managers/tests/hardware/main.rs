@@ -1,0 +1,11 @@
+//! Tests of the crate through its public face, on fixture trees and on files that stand for disks.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+
+mod boot_entry;
+mod cleaning;
+mod disk_image;
+mod dispatch;
+mod hints;
+mod inventory;
+mod tree;
