@@ -114,7 +114,9 @@ fn verify_zero(device: &Device, offset: u64, length: u64) -> Result<(), EraseErr
     let size = usize::try_from(length).expect("edges and tables are at most a MiB");
     let mut buffer = AlignedBuf::new(size);
     device.read_at(offset, &mut buffer[..size])?;
-    if buffer[..size].iter().any(|byte| *byte != 0) {
+    // Whole blocks compare many times quicker than bytes one by one.
+    const ZEROS: [u8; 4096] = [0; 4096];
+    if buffer.chunks(ZEROS.len()).any(|block| *block != ZEROS[..block.len()]) {
         return Err(EraseError::NotZero { offset, length });
     }
     Ok(())
