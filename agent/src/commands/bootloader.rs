@@ -1,14 +1,61 @@
 //! `image.install_bootloader` (IPA contract §2.6): an entry in the firmware's boot menu.
 
+use std::path::Path;
+
 use serde_json::Value;
+use tacit_hardware::{BootEntryOutcome, BootEntryRequest, install_boot_entry};
 
 use super::root_device;
 use super::table::Call;
 use crate::jobs::CommandError;
 
+/// Whole-disk images only: an entry for the disk's own loader. There is no GRUB installation (IPA's is off by
+/// default, CVE-2026-43003), so what a machine without UEFI starts is its MBR.
 pub(super) fn install_bootloader(call: &Call<'_>) -> Result<Value, CommandError> {
-    let node = call.agent.node();
-    let disk = root_device::choose(call.agent, &node)?;
-    tracing::info!("{}", disk.name);
-    Ok(Value::Null)
+    let disk = match call.agent.deployed() {
+        Some(deployed) => deployed.device,
+        None => root_device::choose(call.agent, &call.agent.node())?.name,
+    };
+    let request = BootEntryRequest {
+        efi_system_part_uuid: call
+            .params
+            .get("efi_system_part_uuid")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        ..BootEntryRequest::default()
+    };
+    match install_boot_entry(&call.agent.machine, Path::new(&disk), &request) {
+        Ok(report) => {
+            tracing::info!("boot entry for {disk}: {report:?}");
+            if report.outcome == BootEntryOutcome::Skipped
+                && needs_bios_loader(call)
+                && !ignores_failure(call)
+            {
+                let text = "Legacy BIOS boot loaders are not installed (CVE-2026-43003).";
+                return Err(CommandError::new("InvalidImage", text));
+            }
+            Ok(Value::Null)
+        }
+        Err(error) if ignores_failure(call) => {
+            tracing::warn!(
+                "boot entry for {disk}, failure ignored as asked: {}",
+                CommandError::chain(&error)
+            );
+            Ok(Value::Null)
+        }
+        Err(error) => Err(CommandError::new(error.class(), CommandError::chain(&error))),
+    }
+}
+
+/// A root file system was named: the image has no boot loader of its own. GPT disks give zeros here.
+fn needs_bios_loader(call: &Call<'_>) -> bool {
+    call.params.get("root_uuid").and_then(Value::as_str).is_some_and(|uuid| uuid != "0x00000000")
+}
+
+fn ignores_failure(call: &Call<'_>) -> bool {
+    match call.params.get("ignore_bootloader_failure") {
+        Some(Value::Bool(ignore)) => *ignore,
+        Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
+        _ => false,
+    }
 }

@@ -1,0 +1,1 @@
+//! Images over lent connections, onto a file that stands for a disk.

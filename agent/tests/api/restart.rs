@@ -1,0 +1,1 @@
+//! An agent that is killed in the middle.

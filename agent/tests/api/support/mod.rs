@@ -1,0 +1,11 @@
+//! A started agent, its authority, and a caller.
+
+mod agent;
+mod call;
+mod lender;
+mod pki;
+
+pub(crate) use agent::TestAgent;
+pub(crate) use call::{Answer, Caller};
+pub(crate) use lender::{Lender, Served};
+pub(crate) use pki::{Authority, Identity};
