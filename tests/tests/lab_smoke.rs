@@ -55,7 +55,7 @@ fn lab_comes_up_watches_and_goes_away() -> Result<()> {
         let mark = lab.serial.mark();
         lab.bmc.power(true)?;
         // Nobody filled in its configuration: the agent has to say so, and to stay closed.
-        let line = lab.serial.wait_for_line("never filled", mark, Duration::from_secs(180))?;
+        let line = lab.serial.wait_for_line("made for no node", mark, Duration::from_secs(180))?;
         eprintln!("{}", line.text);
         lab.bmc.power(false)?;
         lab.bmc.eject()
