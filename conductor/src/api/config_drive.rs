@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
+use super::drive_image;
 use super::fault::Fault;
 use super::version::Version;
+use crate::node::Node;
 
-/// Checks a config drive; `None` for the forms that mean none.
-pub(super) fn read(value: Value, version: Version) -> Result<Option<String>, Fault> {
+/// Checks a config drive, builds it where it is given as an object; `None` for the forms that mean none.
+pub(super) fn read(value: Value, version: Version, node: &Node) -> Result<Option<String>, Fault> {
     match value {
         Value::String(text) if text.is_empty() => Ok(None),
         Value::String(text) => {
@@ -26,10 +28,11 @@ pub(super) fn read(value: Value, version: Version) -> Result<Option<String>, Fau
                     "Invalid configdrive format: Additional properties are not allowed ('{unknown}' was unexpected)"
                 )));
             }
-            Err(Fault::invalid(
-                "A config drive as an object is not supported by this service yet: give the gzipped ISO image, \
-                 base64-encoded, or its URL.",
-            ))
+            if version < Version(59) && fields.contains_key("vendor_data") {
+                return Err(Fault::too_new());
+            }
+            let files = drive_image::files(fields, node)?;
+            drive_image::build(&files).map(Some).map_err(|error| Fault::internal(&error))
         }
         _ => Err(Fault::invalid("Invalid configdrive format: it must be a string or an object")),
     }

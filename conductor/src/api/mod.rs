@@ -8,6 +8,7 @@ mod call;
 mod collection;
 mod conductors;
 mod config_drive;
+mod drive_image;
 mod drivers;
 mod events;
 mod fault;

@@ -8,6 +8,9 @@ use super::version::Version;
 use crate::node::Node;
 use crate::states::ProvisionState;
 
+/// Whether a node passes.
+type Test = Box<dyn Fn(&Node) -> bool>;
+
 /// Query arguments that filter, and the version that brought them.
 const FILTERS: [(&str, u16); 19] = [
     ("instance_uuid", 1),
@@ -38,7 +41,7 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Keeps the nodes that pass all filters of the request.
 pub(super) fn apply(call: &Call, conductor: &str, nodes: Vec<Node>) -> Result<Vec<Node>, Fault> {
-    let mut tests: Vec<Box<dyn Fn(&Node) -> bool>> = Vec::new();
+    let mut tests: Vec<Test> = Vec::new();
     for (name, since) in FILTERS {
         let Some(value) = call.argument(name) else { continue };
         if call.version < Version(since) {
@@ -55,7 +58,7 @@ pub(super) fn apply(call: &Call, conductor: &str, nodes: Vec<Node>) -> Result<Ve
     Ok(nodes.into_iter().filter(|node| tests.iter().all(|test| test(node))).collect())
 }
 
-fn test(call: &Call, conductor: &str, name: &str, value: &str) -> Result<Box<dyn Fn(&Node) -> bool>, Fault> {
+fn test(call: &Call, conductor: &str, name: &str, value: &str) -> Result<Test, Fault> {
     let text = value.to_owned();
     let flag = || call.flag(name).map(|flag| flag.unwrap_or(false));
     let uuid = || {

@@ -62,7 +62,7 @@ pub(super) async fn provision(
         state.unlocked(&node).await?;
     }
     check_verb(&call, &node, &target)?;
-    let request = request(&call, target, fields)?;
+    let request = request(&call, &node, target, fields)?;
     match Arc::clone(&state.engine).provision(node.uuid, request).await {
         Ok(()) => Ok(accepted(&call, &ident)),
         Err(VerbError::Locked(text)) if text.is_empty() => Err(Fault::locked(&node, state.store.conductor())),
@@ -89,7 +89,12 @@ fn check_verb(call: &Call, node: &Node, target: &str) -> Result<(), Fault> {
 }
 
 /// Checks the shape of what comes with a verb.
-fn request(call: &Call, target: String, mut fields: Map<String, Value>) -> Result<ProvisionRequest, Fault> {
+fn request(
+    call: &Call,
+    node: &Node,
+    target: String,
+    mut fields: Map<String, Value>,
+) -> Result<ProvisionRequest, Fault> {
     if let Some(unknown) = fields.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(Fault::invalid(format!(
             "Additional properties are not allowed ('{unknown}' was unexpected)"
@@ -134,7 +139,7 @@ fn request(call: &Call, target: String, mut fields: Map<String, Value>) -> Resul
         None => None,
         Some(_) if !deploys => return Err(only("configdrive", "active or rebuild")),
         Some(_) if target == "rebuild" && call.version < Version(35) => return Err(Fault::too_new()),
-        Some(value) => config_drive::read(value, call.version)?,
+        Some(value) => config_drive::read(value, call.version, node)?,
     };
     let clean_steps = match fields.shift_remove("clean_steps") {
         Some(steps) => Some(clean_steps(steps)?),
@@ -162,7 +167,7 @@ fn clean_steps(value: Value) -> Result<Vec<Map<String, Value>>, Fault> {
             if !step.get("interface").and_then(Value::as_str).is_some_and(|i| INTERFACES.contains(&i)) {
                 return Err(wrong(&format!("'interface' is required and one of {INTERFACES:?}")));
             }
-            if !step.get("step").and_then(Value::as_str).is_some_and(|s| !s.is_empty()) {
+            if step.get("step").and_then(Value::as_str).is_none_or(str::is_empty) {
                 return Err(wrong("'step' is a required property and a non-empty string"));
             }
             for (key, value) in &step {

@@ -73,7 +73,7 @@ pub(super) async fn power(
             if call.version.0 < 27 {
                 return Err(Fault::too_new());
             }
-            if timeout.is_some_and(|t| !t.is_null() && !t.as_u64().is_some_and(|seconds| seconds > 0)) {
+            if timeout.is_some_and(|t| !t.is_null() && t.as_u64().is_none_or(|seconds| seconds == 0)) {
                 return Err(Fault::invalid("timeout has to be an integer and greater than 0"));
             }
         }

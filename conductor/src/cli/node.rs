@@ -81,7 +81,6 @@ pub(super) async fn run(client: &Client, command: NodeCommand, json: bool) -> Re
     }
 }
 
-#[expect(clippy::print_stdout, reason = "output of the program")]
 fn output(json: bool, value: &Value, text: impl FnOnce(&Value) -> String) {
     if json {
         print_json(value);

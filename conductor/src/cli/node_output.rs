@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::output::{duration, field, pairs, plain, size, table};
 
-#[expect(clippy::print_stdout, reason = "output of the program")]
 pub(super) fn print_json(value: &Value) {
     println!("{value:#}");
 }

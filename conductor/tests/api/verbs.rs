@@ -73,6 +73,38 @@ async fn what_comes_with_a_verb_reaches_the_engine() {
     assert_eq!(requests[2].configdrive, None);
 }
 
+#[tokio::test]
+async fn a_config_drive_as_an_object_becomes_an_image() {
+    use std::io::Read;
+
+    let site = Site::new();
+    let uuid = site.node("n1").await["uuid"].as_str().unwrap().to_owned();
+    let drive = json!({
+        "meta_data": {"hostname": "web-1"}, "user_data": "#cloud-config\nusers: []\n", "network_data": {"links": []},
+    });
+    for _ in 0..2 {
+        provision(&site, json!({"target": "active", "configdrive": drive})).await;
+    }
+    let requests = site.engine.requests.lock().unwrap();
+    let text = requests[0].configdrive.clone().unwrap();
+    assert_eq!(Some(&text), requests[1].configdrive.as_ref(), "same content, same bytes");
+    let gzip = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).unwrap();
+    let mut image = Vec::new();
+    flate2::read::GzDecoder::new(gzip.as_slice()).read_to_end(&mut image).unwrap();
+    let disk = fatfs::FileSystem::new(std::io::Cursor::new(image), fatfs::FsOptions::new()).unwrap();
+    assert_eq!(disk.volume_label().to_lowercase(), "config-2");
+    let latest = disk.root_dir().open_dir("openstack/latest").unwrap();
+    let read = |name: &str| {
+        let mut text = String::new();
+        latest.open_file(name).unwrap().read_to_string(&mut text).unwrap();
+        text
+    };
+    let meta: Value = serde_json::from_str(&read("meta_data.json")).unwrap();
+    assert_eq!((&meta["hostname"], &meta["uuid"]), (&json!("web-1"), &json!(uuid)));
+    assert_eq!(read("user_data"), "#cloud-config\nusers: []\n");
+    assert_eq!(read("network_data.json"), r#"{"links":[]}"#);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lock_is_waited_for_a_little_and_then_409() {
     let site = Site::new();
