@@ -136,9 +136,10 @@ fn apply(tx: &Tx<'_>, node: &mut Node, flow: &mut FlowRecord, effect: Effect) ->
             tx.delete_doc(BOOT_DOC, node.uuid)?;
             node.driver_internal_info.remove("agent_url");
         }
-        Effect::Agent { url, version } => {
+        Effect::Agent { url, version, boot_id } => {
             node.driver_internal_info.insert("agent_url".into(), url.into());
             node.driver_internal_info.insert("agent_version".into(), version.into());
+            node.driver_internal_info.insert("agent_boot_id".into(), boot_id.into());
         }
         Effect::Inventory(inventory) => {
             node.boot_mode = inventory["boot"]["current_boot_mode"].as_str().map(str::to_owned);

@@ -5,14 +5,19 @@
 //! begun twice, and what runs on an agent is found again by its operation id.
 
 mod address;
+mod boot;
 mod driver;
 mod engine;
 mod events;
 mod image;
 mod plan;
+mod power;
 mod steps;
 mod validate;
+mod verbs;
 
-pub use engine::{Engine, EngineConfig, PowerTarget, ProvisionRequest, VerbError};
+pub use engine::{Engine, EngineConfig};
 pub use events::{NodeEvent, NodeEventPage};
+pub use power::PowerTarget;
 pub use validate::Validation;
+pub use verbs::{ProvisionRequest, VerbError};

@@ -4,18 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
-use tacit_protocol::medium::{NODE_CONFIG_VERSION, NodeConfig};
 use tacit_protocol::v2::{EventKind, Operation, OperationRequest, OperationState};
-use uuid::Uuid;
 
 use super::engine::Engine;
-use super::events::unix_now;
+use super::image;
 use super::plan::{FlowRecord, FlowStep};
-use super::{address, image};
 use crate::agents::{AgentClient, AgentError, BootRecord, ExpectedIdentity, check_identity};
 use crate::bmc::{Bmc, BmcError, BootTarget, PowerState, SystemIdentity};
 use crate::images::Allowance;
-use crate::media;
 use crate::node::Node;
 use crate::store::StoreError;
 
@@ -33,7 +29,7 @@ pub(super) enum Effect {
     Identity(Box<SystemIdentity>),
     Medium(Box<BootRecord>),
     MediumGone,
-    Agent { url: String, version: String },
+    Agent { url: String, version: String, boot_id: String },
     Inventory(Value),
     CleanSteps(Vec<Map<String, Value>>),
     InstanceForgotten,
@@ -64,6 +60,8 @@ pub(super) enum StepError {
     NoAgent { address: std::net::SocketAddr, waited: Duration, medium: String, last: String },
     #[error("{command} failed on the agent: {error}; {}", disk_words(&.error.disk))]
     Operation { command: String, error: tacit_protocol::error::OperationError },
+    #[error("the machine was started again since its agent first answered: what it did before is lost")]
+    Rebooted,
     #[error("{command} was cancelled on the agent")]
     Cancelled { command: String },
 }
@@ -180,7 +178,8 @@ impl Work<'_> {
                         status.agent_startup_seconds,
                     );
                     let url = format!("https://{}", boot.address);
-                    return done(Effect::Agent { url, version: status.version }, message);
+                    let (version, boot_id) = (status.version, status.boot_id);
+                    return done(Effect::Agent { url, version, boot_id }, message);
                 }
                 Err(error @ AgentError::WrongMachine { .. }) => {
                     let since = *wrong_since.get_or_insert_with(Instant::now);
@@ -277,6 +276,7 @@ impl Work<'_> {
         let client = self.client(&self.boot()?)?;
         let request = OperationRequest { command: command.into(), params };
         let id = self.flow.operation_id();
+        self.same_boot(&client).await?;
         let operation = client
             .run(&id, &request, allowance, |event| {
                 if let EventKind::Progress(progress) = &event.kind {
@@ -292,6 +292,16 @@ impl Work<'_> {
             (state, None) => {
                 Err(StepError::Refused(format!("{command} ended as {state:?} without an error")))
             }
+        }
+    }
+
+    /// An operation that ran before the machine was started again is not known to its agent any more: beginning it
+    /// once more would hide that. An agent that does not answer now is left to the patience of the call that follows.
+    async fn same_boot(&self, client: &AgentClient) -> Result<(), StepError> {
+        let recorded = self.node.driver_internal_info.get("agent_boot_id").and_then(Value::as_str);
+        match (recorded, client.status().await) {
+            (Some(recorded), Ok(status)) if status.boot_id != recorded => Err(StepError::Rebooted),
+            _ => Ok(()),
         }
     }
 
@@ -336,42 +346,6 @@ impl Work<'_> {
         params.insert("node".into(), node);
         params.insert("ports".into(), Value::Array(ports));
         Ok(params)
-    }
-}
-
-impl Engine {
-    /// A new attempt to boot a node's ramdisk: new key, new certificate, new path.
-    pub(super) fn new_boot(&self, node: &Node) -> Result<BootRecord, String> {
-        let address = address::agent_address(node)?;
-        let identity = self.pki.issue_node(node.uuid, address.ip()).map_err(|error| chain(&error))?;
-        Ok(BootRecord {
-            node: node.uuid,
-            attempt: Uuid::new_v4().to_string(),
-            address,
-            certificate_pem: identity.certificate_pem,
-            private_key_pem: identity.private_key_pem,
-            media_token: media::new_token(),
-            made_at: unix_now() as i64,
-        })
-    }
-
-    /// Makes the node's medium and serves it; the URL is for the BMC.
-    pub(super) fn publish_medium(&self, node: &Node, boot: &BootRecord) -> Result<String, String> {
-        let template =
-            self.template.as_ref().ok_or("this conductor was started without --media: no ramdisk to boot")?;
-        let config = NodeConfig {
-            version: NODE_CONFIG_VERSION,
-            node_uuid: node.uuid.to_string(),
-            made_at: boot.made_at,
-            ca_certificate: self.pki.ca_pem().to_owned(),
-            certificate: boot.certificate_pem.clone(),
-            private_key: boot.private_key_pem.clone(),
-            network_data: address::network_data(node)?,
-            port: Some(boot.address.port()),
-        };
-        let medium = template.medium(&config).map_err(|error| chain(&error))?;
-        self.media.register(&boot.media_token, medium);
-        Ok(self.media.url(&boot.media_token))
     }
 }
 
