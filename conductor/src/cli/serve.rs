@@ -26,7 +26,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Serves until SIGTERM or SIGINT; requests under way are finished, flows go on at the next start.
 pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     state_directory(&arguments.state_dir)?;
     let _lock = lock(&arguments.state_dir)?;
     let store = Arc::new(Store::open(&arguments.state_dir.join("tacit.sqlite"))?);
