@@ -27,22 +27,22 @@ enum Command {
 
 /// Arguments of `tacit-agent serve`.
 #[derive(Debug, clap::Args)]
-pub struct ServeArguments {
+pub(crate) struct ServeArguments {
     /// The node's configuration, JSON, as on its medium.
     #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    pub(crate) config: PathBuf,
     /// Where to listen; all addresses at the configured port when not given.
     #[arg(long, value_name = "ADDR:PORT")]
-    pub listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
     /// Only these disks exist for the agent. Plain files and loop devices are disks only when named here.
     #[arg(long = "disk", value_name = "DEVICE")]
-    pub disks: Vec<PathBuf>,
+    pub(crate) disks: Vec<PathBuf>,
     /// Where the journal of operations is kept.
     #[arg(long, value_name = "DIR", default_value = "/run/tacit")]
-    pub state_dir: PathBuf,
+    pub(crate) state_dir: PathBuf,
     /// Neither set the clock nor leave the machine: only note that it was asked for.
     #[arg(long)]
-    pub no_power: bool,
+    pub(crate) no_power: bool,
 }
 
 /// Runs the program.

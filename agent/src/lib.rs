@@ -4,18 +4,18 @@
 //! operation and the way images get to it. It refuses callers without a client certificate of its node's authority,
 //! and dials nobody, unless an image's transport says `direct`.
 
-mod agent;
-mod api;
+pub mod agent;
+pub mod api;
 mod cli;
-mod clock;
-mod commands;
-mod fetch;
+pub mod clock;
+pub mod commands;
+pub mod fetch;
 mod init;
-mod jobs;
-mod logging;
-mod power;
-mod process;
+pub mod jobs;
+pub mod logging;
+pub mod power;
+pub mod process;
 mod serve;
-mod tls;
+pub mod tls;
 
 pub use cli::run;

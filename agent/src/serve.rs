@@ -23,7 +23,7 @@ const BACKLOG: u32 = 128;
 /// # Errors
 ///
 /// When the configuration cannot be used or the address is taken.
-pub fn run(arguments: ServeArguments, process_start: f64) -> Result<()> {
+pub(crate) fn run(arguments: ServeArguments, process_start: f64) -> Result<()> {
     let logs = logging::install();
     let bytes = fs::read(&arguments.config)
         .with_context(|| format!("cannot read the node configuration {}", arguments.config.display()))?;

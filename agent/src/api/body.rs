@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::fault;
+use super::fault::{self, Refusal};
 
 /// Largest body: a config drive of 64 MiB in base64, and room for a node object.
 pub(super) const LIMIT: usize = 90 * 1024 * 1024;
@@ -20,7 +20,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const STALL: Duration = Duration::from_secs(60);
 
 /// The whole body, or the answer that refuses it.
-pub(super) async fn read(request: Request<Body>) -> Result<Bytes, Response<Body>> {
+pub(super) async fn read(request: Request<Body>) -> Result<Bytes, Refusal> {
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -29,7 +29,7 @@ pub(super) async fn read(request: Request<Body>) -> Result<Bytes, Response<Body>
     let mut body = request.into_body();
     if announced > LIMIT as u64 {
         swallow(body);
-        return Err(fault::too_large(LIMIT));
+        return Err(fault::too_large(LIMIT).into());
     }
     let mut bytes = Vec::with_capacity(announced as usize);
     loop {
@@ -39,21 +39,17 @@ pub(super) async fn read(request: Request<Body>) -> Result<Bytes, Response<Body>
                 let data = frame.into_data().unwrap_or_default();
                 if bytes.len() + data.len() > LIMIT {
                     swallow(body);
-                    return Err(fault::too_large(LIMIT));
+                    return Err(fault::too_large(LIMIT).into());
                 }
                 bytes.extend_from_slice(&data);
             }
             Ok(Some(Err(error))) => {
-                return Err(fault::framework(
-                    StatusCode::BAD_REQUEST,
-                    &format!("The body broke off: {error}"),
-                ));
+                let text = format!("The body broke off: {error}");
+                return Err(fault::framework(StatusCode::BAD_REQUEST, &text).into());
             }
             Err(_) => {
-                return Err(fault::framework(
-                    StatusCode::REQUEST_TIMEOUT,
-                    "The body did not arrive in time.",
-                ));
+                let text = "The body did not arrive in time.";
+                return Err(fault::framework(StatusCode::REQUEST_TIMEOUT, text).into());
             }
         }
     }
@@ -64,15 +60,15 @@ fn swallow(mut body: Body) {
 }
 
 /// The body as JSON, or the answer that refuses it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Value, Response<Body>> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Value, Refusal> {
     parse_as(bytes)
 }
 
 /// The body as JSON of one kind, or the answer that refuses it.
-pub(super) fn parse_as<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Response<Body>> {
+pub(super) fn parse_as<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|error| {
         let text = format!("Failed to decode JSON object: {}", python_message(bytes, &error));
-        fault::framework(StatusCode::BAD_REQUEST, &text)
+        fault::framework(StatusCode::BAD_REQUEST, &text).into()
     })
 }
 

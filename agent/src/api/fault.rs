@@ -7,6 +7,9 @@ use tacit_protocol::v1::Fault;
 use super::json;
 use crate::jobs::{Busy, CommandError};
 
+/// An answer in place of the one that was hoped for.
+pub(super) type Refusal = Box<Response<Body>>;
+
 /// An error answer with this text.
 pub(super) fn fault(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     let faultcode = if status.is_server_error() { "Server" } else { "Client" };

@@ -3,6 +3,7 @@
 mod bootloader;
 mod image_info;
 mod image_manager;
+mod image_request;
 mod inventory;
 mod logs;
 mod root_device;

@@ -6,20 +6,20 @@ use crate::jobs::CommandError;
 
 /// Names of a command's parameters.
 #[derive(Clone, Copy, Debug)]
-pub struct Signature {
-    pub required: &'static [&'static str],
-    pub optional: &'static [&'static str],
+pub(super) struct Signature {
+    pub(super) required: &'static [&'static str],
+    pub(super) optional: &'static [&'static str],
     /// Whether other names are taken, too.
-    pub open: bool,
+    pub(super) open: bool,
 }
 
 impl Signature {
-    pub const NONE: Self = Self { required: &[], optional: &[], open: false };
+    pub(super) const NONE: Self = Self { required: &[], optional: &[], open: false };
 
     /// # Errors
     ///
     /// A `TypeError`, which Ironic understands as "an older agent" (IPA contract §1.4).
-    pub fn check(&self, command: &str, params: &Map<String, Value>) -> Result<(), CommandError> {
+    pub(super) fn check(&self, command: &str, params: &Map<String, Value>) -> Result<(), CommandError> {
         let bare = command.split_once('.').map_or(command, |(_, bare)| bare);
         if let Some(name) = params.keys().find(|name| {
             let known = self.required.contains(&name.as_str()) || self.optional.contains(&name.as_str());

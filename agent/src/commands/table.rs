@@ -17,10 +17,10 @@ pub enum Kind {
 }
 
 /// What a command is run with.
-pub struct Call<'a> {
-    pub agent: &'a Arc<Agent>,
-    pub params: &'a Map<String, Value>,
-    pub job: &'a Arc<JobContext>,
+pub(super) struct Call<'a> {
+    pub(super) agent: &'a Arc<Agent>,
+    pub(super) params: &'a Map<String, Value>,
+    pub(super) job: &'a Arc<JobContext>,
 }
 
 type Parameters = Map<String, Value>;

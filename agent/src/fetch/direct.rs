@@ -13,12 +13,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Dials http and https, verifying against the public authorities.
 #[derive(Clone, Debug)]
-pub struct Direct {
+pub(super) struct Direct {
     connector: HttpsConnector<HttpConnector>,
 }
 
 impl Direct {
-    pub fn new() -> Result<Self, rustls::Error> {
+    pub(super) fn new() -> Result<Self, rustls::Error> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_connect_timeout(Some(CONNECT_TIMEOUT));

@@ -10,7 +10,7 @@ use hyper::rt::{Read, Write};
 use tokio::sync::Notify;
 
 /// A connection on which requests can be sent.
-pub type Sender = SendRequest<Empty<Bytes>>;
+pub(super) type Sender = SendRequest<Empty<Bytes>>;
 
 /// More idle connections than this are not kept.
 const CAPACITY: usize = 32;

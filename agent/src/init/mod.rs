@@ -10,4 +10,4 @@ mod start;
 mod supervise;
 mod uevents;
 
-pub use start::run;
+pub(crate) use start::run;

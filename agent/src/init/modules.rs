@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
@@ -45,6 +46,13 @@ impl Loader {
         }
     }
 
+    /// Loads a module that no device asks for by alias, unless the kernel has it already.
+    pub(super) fn load_named(&mut self, name: &str) {
+        if !Path::new("/sys/module").join(name).exists() {
+            self.load(name);
+        }
+    }
+
     /// Loads what a device asks for; tells whether anything new was loaded.
     pub(super) fn load_for(&mut self, device: &str) -> bool {
         if !self.seen.insert(device.to_owned()) {
@@ -58,8 +66,12 @@ impl Loader {
             .filter(|(pattern, _)| modalias::matches(pattern, device))
             .map(|(_, name)| name.clone())
             .collect();
-        // No short circuit: several modules may fit, and all are wanted.
-        wanted.iter().fold(false, |loaded, name| self.load(name) || loaded)
+        // Several modules may fit, and all are wanted.
+        let mut loaded = false;
+        for name in &wanted {
+            loaded |= self.load(name);
+        }
+        loaded
     }
 
     /// Loads a module behind its dependencies; tells whether it was loaded now.

@@ -14,11 +14,11 @@ use super::{coldplug, mounts, network, supervise, uevents};
 use crate::clock::raise_to;
 
 /// Never returns. `process_start` is the uptime at which this process began, in seconds.
-pub fn run(process_start: f64) -> ! {
+pub(crate) fn run(process_start: f64) -> ! {
     mounts::mount_first();
     use_console();
     say(concat!("tacit-agent ", env!("CARGO_PKG_VERSION")));
-    load_modules();
+    let loader = load_modules();
     mounts::mount_efi_variables();
     let Some(config) = read_config(Path::new(CREDENTIAL_PATH)) else { supervise::idle() };
     match raise_to(config.made_at) {
@@ -27,6 +27,7 @@ pub fn run(process_start: f64) -> ! {
         Err(error) => say(format!("the clock is behind and cannot be set: {error}")),
     }
     say(format!("node {}", config.node_uuid));
+    load_link_kinds(&loader, &config);
     network::bring_up(config.network_data.as_ref());
     drop(config);
     supervise::supervise(CREDENTIAL_PATH, process_start)
@@ -46,7 +47,20 @@ fn use_console() {
     }
 }
 
-fn load_modules() {
+/// Makers of bonds and VLANs are no devices: nothing but the plan asks for their modules.
+fn load_link_kinds(loader: &Mutex<Loader>, config: &NodeConfig) {
+    let links = config.network_data.iter().flat_map(|data| &data.links);
+    for link in links {
+        let module = match link.kind.as_str() {
+            "bond" => "bonding",
+            "vlan" => "8021q",
+            _ => continue,
+        };
+        loader.lock().unwrap_or_else(PoisonError::into_inner).load_named(module);
+    }
+}
+
+fn load_modules() -> Arc<Mutex<Loader>> {
     let manifest: ModuleManifest = match fs::read(MODULE_MANIFEST_PATH)
         .map_err(|error| error.to_string())
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
@@ -54,7 +68,7 @@ fn load_modules() {
         Ok(manifest) => manifest,
         Err(error) => {
             say(format!("{MODULE_MANIFEST_PATH}: {error}; only what the kernel has built in will work"));
-            return;
+            ModuleManifest::default()
         }
     };
     let listener = uevents::listen();
@@ -65,9 +79,10 @@ fn load_modules() {
         coldplug::coldplug(&mut loader);
     }
     match listener {
-        Ok(socket) => uevents::watch(socket, loader),
+        Ok(socket) => uevents::watch(socket, loader.clone()),
         Err(error) => say(format!("does not hear of new devices: {error}")),
     }
+    loader
 }
 
 /// The node's configuration, or a word to who watches why there is none.

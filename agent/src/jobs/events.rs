@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::clock::unix_time;
 
 /// How many events are kept.
-pub const CAPACITY: usize = 4096;
+const CAPACITY: usize = 4096;
 
 /// All events since the agent began, the newest [`CAPACITY`] of them at hand.
 #[derive(Debug)]

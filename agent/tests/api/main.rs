@@ -1,4 +1,5 @@
 //! The agent's program as its callers meet it: started for real, called over TLS.
+#![expect(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod support;
 

@@ -9,8 +9,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::super::body;
+use super::super::fault::{self, Refusal};
 use super::super::json::respond;
-use super::super::{body, fault};
 use crate::agent::Agent;
 use crate::commands::{self, CommandSpec, Kind, LookupError};
 use crate::jobs::{CommandError, Front, NewJob};
@@ -45,7 +46,7 @@ pub(super) async fn post(
     };
     let (name, params) = match parsed {
         Ok(request) => request,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let turn = agent.turn.lock().await;
     let (id, run_out) = match start(&agent, &name, params) {
@@ -61,11 +62,7 @@ pub(super) async fn post(
 }
 
 /// Starts a command; returns its id and whether it is a synchronous one.
-fn start(
-    agent: &Arc<Agent>,
-    name: &str,
-    params: Map<String, Value>,
-) -> Result<(String, bool), Box<Response<Body>>> {
+fn start(agent: &Arc<Agent>, name: &str, params: Map<String, Value>) -> Result<(String, bool), Refusal> {
     if !name.contains('.') {
         let error =
             CommandError::new("InvalidCommandError", "Command name must be of the form <extension>.<name>");
@@ -112,27 +109,27 @@ async fn answer(agent: &Agent, id: &str, wait: bool) -> Response<Body> {
 }
 
 /// `name` and `params`, or the answer that IPA gives to what is neither.
-fn name_and_params(body: Value) -> Result<(String, Map<String, Value>), Response<Body>> {
+fn name_and_params(body: Value) -> Result<(String, Map<String, Value>), Refusal> {
     let mut object = match body {
         Value::Object(object) => object,
-        Value::Array(_) | Value::String(_) => return Err(missing()),
+        Value::Array(_) | Value::String(_) => return Err(missing().into()),
         scalar => {
             let text = format!("argument of type '{}' is not iterable", python_type(&scalar));
-            return Err(fault::fault(StatusCode::INTERNAL_SERVER_ERROR, text));
+            return Err(fault::fault(StatusCode::INTERNAL_SERVER_ERROR, text).into());
         }
     };
     let (Some(name), Some(Value::Object(params))) = (object.remove("name"), object.remove("params")) else {
-        return Err(missing());
+        return Err(missing().into());
     };
     if params.contains_key("command_name") {
         let text = "ExecuteCommandMixin.execute_command() got multiple values for argument 'command_name'";
-        return Err(fault::fault(StatusCode::INTERNAL_SERVER_ERROR, text));
+        return Err(fault::fault(StatusCode::INTERNAL_SERVER_ERROR, text).into());
     }
     match name {
         Value::String(name) => Ok((name, params)),
         other => {
             let text = format!("'{}' object has no attribute 'split'", python_type(&other));
-            Err(fault::fault(StatusCode::INTERNAL_SERVER_ERROR, text))
+            Err(fault::fault(StatusCode::INTERNAL_SERVER_ERROR, text).into())
         }
     }
 }

@@ -43,11 +43,11 @@ pub(super) async fn put(
 ) -> Response<Body> {
     let bytes = match body::read(request).await {
         Ok(bytes) => bytes,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     let request: OperationRequest = match body::parse_as(&bytes) {
         Ok(request) => request,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     drop(bytes);
     if id.is_empty() || id.len() > LONGEST_ID {

@@ -38,7 +38,7 @@ pub(super) async fn status(State(agent): State<Arc<Agent>>) -> Response<Body> {
 pub(super) async fn clock(State(agent): State<Arc<Agent>>, request: Request<Body>) -> Response<Body> {
     let wish: Clock = match body::read(request).await.and_then(|bytes| body::parse_as(&bytes)) {
         Ok(wish) => wish,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
     match agent.clock.set(wish.unix_time) {
         Ok(unix_time) => respond(StatusCode::OK, &Clock { unix_time }),

@@ -129,3 +129,68 @@ fn told(what: &str, result: io::Result<()>) -> bool {
     }
     result.is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::super::plan::{Address, PlannedRoute};
+    use super::*;
+
+    const INSIDE: &str = "TACIT_TEST_INSIDE_NETWORK_NAMESPACE";
+
+    /// Runs this very test again in a network namespace with a pair of virtual devices.
+    #[test]
+    fn the_kernel_takes_our_orders() {
+        if std::env::var_os(INSIDE).is_some() {
+            inside();
+            return;
+        }
+        let script = "ip link add left type veth peer name right && exec \"$@\"";
+        let output = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--net", "sh", "-c", script, "sh"])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "init::network::bring_up::tests::the_kernel_takes_our_orders", "--nocapture"])
+            .env(INSIDE, "yes")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn inside() {
+        let mut netlink = Netlink::open().unwrap();
+        let index = nics::index_of("left").unwrap();
+        netlink.up(LOOPBACK).unwrap();
+        netlink.set_mtu(index, 1400).unwrap();
+        netlink.up(index).unwrap();
+        netlink.up(nics::index_of("right").unwrap()).unwrap();
+        for (address, prefix, gateway, onlink) in [
+            ("192.0.2.20", 24, "192.0.2.1", false),
+            ("2001:db8::20", 64, "2001:db8::1", false),
+            ("198.51.100.9", 32, "203.0.113.1", true),
+        ] {
+            let address = Address { link: "l".into(), address: address.parse().unwrap(), prefix };
+            netlink.add_address(index, &address).unwrap();
+            // A second time changes nothing and is no error.
+            netlink.add_address(index, &address).unwrap();
+            let (destination, prefix) = if onlink {
+                ("10.0.0.0", 8)
+            } else if prefix == 24 {
+                ("0.0.0.0", 0)
+            } else {
+                ("::", 0)
+            };
+            let route = PlannedRoute {
+                link: "l".into(),
+                destination: destination.parse().unwrap(),
+                prefix,
+                gateway: gateway.parse().unwrap(),
+                onlink,
+            };
+            netlink.add_route(index, &route).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string("/proc/net/route").unwrap().lines().count(), 4);
+        assert!(netlink.up(4711).is_err());
+        assert!(netlink.set_mtu(index, 1).is_err());
+    }
+}

@@ -15,7 +15,7 @@ pub(crate) const NODE: &str = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
 pub(crate) struct TestAgent {
     pub(crate) authority: Authority,
     pub(crate) address: SocketAddr,
-    pub(crate) directory: TempDir,
+    directory: TempDir,
     pub(crate) caller: Caller,
     disks: Vec<PathBuf>,
     child: Child,
@@ -43,7 +43,13 @@ impl TestAgent {
         };
         std::fs::write(directory.path().join("config.json"), serde_json::to_vec(&config).unwrap()).unwrap();
         let disk = directory.path().join("disk");
-        std::fs::write(&disk, vec![0xA5; usize::try_from(size.unwrap_or(1 << 20)).unwrap()]).unwrap();
+        let size = size.unwrap_or(1 << 20);
+        let file = std::fs::File::create(&disk).unwrap();
+        // Large ones are holes, which are no less a disk.
+        if size <= 128 << 20 {
+            std::io::Write::write_all(&mut &file, &vec![0xA5; usize::try_from(size).unwrap()]).unwrap();
+        }
+        file.set_len(size).unwrap();
         let disks = vec![disk];
         let (child, address) = spawn(directory.path(), &disks);
         let caller = Caller::new(address, &authority.pem, Some(&authority.client()));

@@ -2,10 +2,12 @@
 
 mod agent;
 mod call;
+mod deploy;
 mod lender;
 mod pki;
 
 pub(crate) use agent::TestAgent;
 pub(crate) use call::{Answer, Caller};
+pub(crate) use deploy::{finished, image, sha256, write_request};
 pub(crate) use lender::{Lender, Served};
 pub(crate) use pki::{Authority, Identity};
