@@ -43,7 +43,7 @@ fn a_silent_machine_is_deployed() -> Result<()> {
     stages.run("deploy: first megabytes", || {
         let url = lab.images.slow_url(image);
         cli.tacit(&["node", "deploy", NODE, "--image", &url, "--checksum", &format!("sha512:{sha512}")])?;
-        wait_until_written(&lab, 6 * MIB)
+        wait_until_written(&lab, &cli, 6 * MIB)
     })?;
     stages.run("kill -9 of the conductor, restart", || {
         conductor.kill9()?;
@@ -54,7 +54,7 @@ fn a_silent_machine_is_deployed() -> Result<()> {
         lab.restart_conductor(&mut conductor)
     })?;
     stages.run("image server gone for 20 s", || {
-        wait_until_written(&lab, 9 * MIB)?;
+        wait_until_written(&lab, &cli, 9 * MIB)?;
         lab.images.stop()?;
         std::thread::sleep(Duration::from_secs(20));
         lab.resume_images()
@@ -128,9 +128,9 @@ fn enroll(lab: &Lab, cli: &CommandLine) -> Result<()> {
     let uuid = node["uuid"].as_str().context("the node shows no uuid")?;
     cli.baremetal(&["port", "create", lab.server.mac, "--node", uuid])?;
     let ports = cli.baremetal(&["port", "list", "--node", NODE])?;
-    ensure!(ports[0]["Address"] == lab.server.mac, "the port is not listed: {ports}");
+    ensure!(ports[0]["address"] == lab.server.mac, "the port is not listed: {ports}");
     let listed = cli.baremetal(&["node", "list"])?;
-    ensure!(listed[0]["Name"] == NODE, "the node is not listed: {listed}");
+    ensure!(listed[0]["name"] == NODE, "the node is not listed: {listed}");
     Ok(())
 }
 
@@ -216,9 +216,12 @@ fn wait_for_state(cli: &CommandLine, wanted: &str, timeout: Duration) -> Result<
 }
 
 /// Waits until so much of the disk's file is in use: the write is under way, whoever reports it or not.
-fn wait_until_written(lab: &Lab, bytes: u64) -> Result<()> {
+fn wait_until_written(lab: &Lab, cli: &CommandLine, bytes: u64) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(180);
     while std::fs::metadata(&lab.server.disk)?.blocks() * 512 < bytes {
+        let node = show(cli)?;
+        let state = node["provision_state"].as_str().unwrap_or_default();
+        ensure!(!state.ends_with("failed"), "{state}: {}", node["last_error"]);
         ensure!(Instant::now() < deadline, "{bytes} bytes of the disk were not written in time");
         std::thread::sleep(Duration::from_millis(100));
     }
