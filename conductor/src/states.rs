@@ -130,8 +130,7 @@ pub struct Position {
 /// What `event` makes of `from`; `None` when the table has no such transition.
 pub fn next(from: Position, event: Event) -> Option<Position> {
     // Manual and automated cleaning share their states; only the target tells them apart.
-    let manual_clean = from.target == Some(S::Manageable)
-        && matches!(from.state, S::Cleaning | S::CleanWait);
+    let manual_clean = from.target == Some(S::Manageable) && matches!(from.state, S::Cleaning | S::CleanWait);
     let event = if manual_clean && from.state == S::Cleaning && event == E::Done { E::Manage } else { event };
     let (_, _, state, target) = TRANSITIONS.iter().find(|t| t.0 == from.state && t.1 == event)?;
     let target = if manual_clean && target.is_some() { Some(S::Manageable) } else { *target };
@@ -173,7 +172,8 @@ mod tests {
 
     #[test]
     fn whole_life() {
-        let events = [E::Manage, E::Done, E::Inspect, E::Wait, E::Resume, E::Done, E::Provide, E::Wait, E::Resume];
+        let events =
+            [E::Manage, E::Done, E::Inspect, E::Wait, E::Resume, E::Done, E::Provide, E::Wait, E::Resume];
         let at = walk(S::Enroll, None, &events);
         assert_eq!(at, Position { state: S::Cleaning, target: Some(S::Available) });
         let at = walk(at.state, at.target, &[E::Done, E::Deploy, E::Wait, E::Resume, E::Done]);
@@ -196,7 +196,13 @@ mod tests {
             for b in &TRANSITIONS[i + 1..] {
                 assert!((a.0, a.1) != (b.0, b.1), "{} {} twice", a.0, a.1);
             }
-            assert_eq!(a.3.is_none(), a.2.is_stable(), "{} {}: target null exactly in stable states", a.0, a.1);
+            assert_eq!(
+                a.3.is_none(),
+                a.2.is_stable(),
+                "{} {}: target null exactly in stable states",
+                a.0,
+                a.1
+            );
         }
         for state in S::ALL {
             assert!(TRANSITIONS.iter().any(|t| t.0 == *state), "no way out of {state}");
