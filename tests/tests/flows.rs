@@ -22,6 +22,15 @@ where
     result
 }
 
+/// An available node, and an image of `mib` MiB to be deployed on it.
+async fn ready(site: &Site, mib: usize) -> Result<Image> {
+    let image = Image::gpt(mib)?;
+    site.images.serve(image.bytes.clone());
+    site.enroll().await?;
+    site.image_is(&image.sha512).await?;
+    Ok(image)
+}
+
 fn says(record: &serde_json::Value, words: &[&str]) -> Result<()> {
     let error = record["last_error"].as_str().unwrap_or_default();
     for word in words {
@@ -70,11 +79,8 @@ async fn whole_life_of_a_node() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn conductor_killed_in_the_middle_of_a_write() -> Result<()> {
     on_site(&[], async |site| {
-        let image = Image::gpt(40)?;
-        site.images.serve(image.bytes.clone());
+        let image = ready(site, 40).await?;
         site.images.slow(Duration::from_millis(4));
-        site.enroll().await?;
-        site.image_is(&image.sha512).await?;
         site.verb("active").await?;
         site.progressed(8 * MIB).await?;
         site.crash_conductor().await?;
@@ -98,10 +104,7 @@ async fn conductor_killed_in_the_middle_of_a_write() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn conductor_killed_at_every_step() -> Result<()> {
     on_site(&[], async |site| {
-        let image = Image::gpt(12)?;
-        site.images.serve(image.bytes.clone());
-        site.enroll().await?;
-        site.image_is(&image.sha512).await?;
+        let image = ready(site, 12).await?;
         site.verb("active").await?;
         for event in ["insert_medium", "wait_for_agent", "write_image", "eject_medium"] {
             site.conductor
@@ -124,11 +127,8 @@ async fn conductor_killed_at_every_step() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn image_server_away_in_the_middle() -> Result<()> {
     on_site(&[], async |site| {
-        let image = Image::gpt(32)?;
-        site.images.serve(image.bytes.clone());
+        let image = ready(site, 32).await?;
         site.images.slow(Duration::from_millis(2));
-        site.enroll().await?;
-        site.image_is(&image.sha512).await?;
         site.verb("active").await?;
         site.progressed(4 * MIB).await?;
         site.images.down(true);
@@ -167,11 +167,8 @@ async fn wrong_digest_leaves_nothing_to_boot() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn image_larger_than_the_disk_is_refused_before_anything_is_written() -> Result<()> {
     on_site(&[], async |site| {
-        let image = Image::gpt(80)?;
-        site.images.serve(image.bytes.clone());
-        site.enroll().await?;
+        let image = ready(site, 80).await?;
         let before = site.disk.read(0, 64 << 20)?;
-        site.image_is(&image.sha512).await?;
         site.verb("active").await?;
         let node = site.settles_in("deploy failed").await?;
         says(&node, &["write_image", "nothing was written"])?;
@@ -184,10 +181,7 @@ async fn image_larger_than_the_disk_is_refused_before_anything_is_written() -> R
 #[tokio::test(flavor = "multi_thread")]
 async fn no_disk_matches_the_hints() -> Result<()> {
     on_site(&[], async |site| {
-        let image = Image::gpt(16)?;
-        site.images.serve(image.bytes.clone());
-        site.enroll().await?;
-        site.image_is(&image.sha512).await?;
+        let image = ready(site, 16).await?;
         site.patch("/instance_info/root_device", json!({"serial": "NOSUCHDISK"})).await?;
         site.verb("active").await?;
         let node = site.settles_in("deploy failed").await?;
@@ -200,11 +194,8 @@ async fn no_disk_matches_the_hints() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn agent_killed_in_the_middle_is_a_failure() -> Result<()> {
     on_site(&[], async |site| {
-        let image = Image::gpt(40)?;
-        site.images.serve(image.bytes.clone());
+        let image = ready(site, 40).await?;
         site.images.slow(Duration::from_millis(4));
-        site.enroll().await?;
-        site.image_is(&image.sha512).await?;
         site.verb("active").await?;
         site.progressed(8 * MIB).await?;
         site.machine.kill_agent()?;
@@ -269,11 +260,8 @@ async fn wrong_machine_at_the_known_address_is_refused() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn abort_in_the_middle_of_a_write() -> Result<()> {
     on_site(&[], async |site| {
-        let image = Image::gpt(40)?;
-        site.images.serve(image.bytes.clone());
+        let image = ready(site, 40).await?;
         site.images.slow(Duration::from_millis(4));
-        site.enroll().await?;
-        site.image_is(&image.sha512).await?;
         site.verb("active").await?;
         site.progressed(4 * MIB).await?;
         site.verb("abort").await?;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha512};
-use tacit_tests::desk::Site;
+use tacit_tests::desk::{Site, write_table};
 
 const GIB: u64 = 1 << 30;
 const MIB: f64 = (1 << 20) as f64;
@@ -69,18 +69,7 @@ fn make_image(path: &Path) -> Result<String> {
     }
     drop(file);
     let mut file = File::options().read(true).write(true).open(path)?;
-    let mut table = gptman::GPT::new_from(&mut file, 512, [7; 16])?;
-    let last = table.header.last_usable_lba;
-    table[1] = gptman::GPTPartitionEntry {
-        partition_type_guid: [1; 16],
-        unique_partition_guid: [2; 16],
-        starting_lba: 2048,
-        ending_lba: last,
-        attribute_bits: 0,
-        partition_name: "root".into(),
-    };
-    table.write_into(&mut file)?;
-    gptman::GPT::write_protective_mbr_into(&mut file, 512)?;
+    write_table(&mut file)?;
     file.seek(SeekFrom::Start(0))?;
     let mut hash = Sha512::new();
     loop {

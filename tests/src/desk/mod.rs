@@ -13,4 +13,4 @@ pub use conductor::Conductor;
 pub use disk::LoopDisk;
 pub use images::ImageServer;
 pub use machine::{Behaviour, Machine};
-pub use site::{Image, Site};
+pub use site::{Image, Site, write_table};

@@ -1,5 +1,6 @@
 //! A whole site on the desk: machine, BMC, conductor, image server, and images to write.
 
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -171,18 +172,7 @@ impl Image {
             word.copy_from_slice(&x.to_le_bytes());
         }
         let mut disk = std::io::Cursor::new(bytes);
-        let mut table = gptman::GPT::new_from(&mut disk, 512, [7; 16])?;
-        let last = table.header.last_usable_lba;
-        table[1] = gptman::GPTPartitionEntry {
-            partition_type_guid: [1; 16],
-            unique_partition_guid: [2; 16],
-            starting_lba: 2048,
-            ending_lba: last,
-            attribute_bits: 0,
-            partition_name: "root".into(),
-        };
-        table.write_into(&mut disk)?;
-        gptman::GPT::write_protective_mbr_into(&mut disk, 512)?;
+        write_table(&mut disk)?;
         Ok(Self::of(disk.into_inner()))
     }
 
@@ -190,6 +180,22 @@ impl Image {
         let sha512 = Sha512::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         Self { bytes, sha512 }
     }
+}
+
+/// A GPT with one partition over the whole disk, and its protective MBR.
+pub fn write_table(disk: &mut (impl Read + Write + Seek)) -> Result<()> {
+    let mut table = gptman::GPT::new_from(disk, 512, [7; 16])?;
+    table[1] = gptman::GPTPartitionEntry {
+        partition_type_guid: [1; 16],
+        unique_partition_guid: [2; 16],
+        starting_lba: 2048,
+        ending_lba: table.header.last_usable_lba,
+        attribute_bits: 0,
+        partition_name: "root".into(),
+    };
+    table.write_into(disk)?;
+    gptman::GPT::write_protective_mbr_into(disk, 512)?;
+    Ok(())
 }
 
 /// A program of this workspace, beside the test that runs.
