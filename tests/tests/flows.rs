@@ -127,7 +127,7 @@ async fn conductor_killed_at_every_step() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn image_server_away_in_the_middle() -> Result<()> {
     on_site(&[], async |site| {
-        let image = ready(site, 32).await?;
+        ready(site, 32).await?;
         site.images.slow(Duration::from_millis(2));
         site.verb("active").await?;
         site.progressed(4 * MIB).await?;
@@ -167,7 +167,7 @@ async fn wrong_digest_leaves_nothing_to_boot() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn image_larger_than_the_disk_is_refused_before_anything_is_written() -> Result<()> {
     on_site(&[], async |site| {
-        let image = ready(site, 80).await?;
+        ready(site, 80).await?;
         let before = site.disk.read(0, 64 << 20)?;
         site.verb("active").await?;
         let node = site.settles_in("deploy failed").await?;
@@ -181,7 +181,7 @@ async fn image_larger_than_the_disk_is_refused_before_anything_is_written() -> R
 #[tokio::test(flavor = "multi_thread")]
 async fn no_disk_matches_the_hints() -> Result<()> {
     on_site(&[], async |site| {
-        let image = ready(site, 16).await?;
+        ready(site, 16).await?;
         site.patch("/instance_info/root_device", json!({"serial": "NOSUCHDISK"})).await?;
         site.verb("active").await?;
         let node = site.settles_in("deploy failed").await?;
@@ -194,7 +194,7 @@ async fn no_disk_matches_the_hints() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn agent_killed_in_the_middle_is_a_failure() -> Result<()> {
     on_site(&[], async |site| {
-        let image = ready(site, 40).await?;
+        ready(site, 40).await?;
         site.images.slow(Duration::from_millis(4));
         site.verb("active").await?;
         site.progressed(8 * MIB).await?;
@@ -260,7 +260,7 @@ async fn wrong_machine_at_the_known_address_is_refused() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn abort_in_the_middle_of_a_write() -> Result<()> {
     on_site(&[], async |site| {
-        let image = ready(site, 40).await?;
+        ready(site, 40).await?;
         site.images.slow(Duration::from_millis(4));
         site.verb("active").await?;
         site.progressed(4 * MIB).await?;
