@@ -1,1 +1,39 @@
-//! placeholder
+//! Writing an image onto a disk so that the disk cannot boot before every byte was verified.
+//!
+//! Owns the way of an image from its [`Source`] through digest and decoder onto a [`Target`], the partition tables on
+//! that target, and the config drive. Nothing is staged: memory stays the same whatever the image's size.
+//! What decides whether firmware starts anything (first MiB, last MiB, the image's backup GPT) is zero on the disk
+//! from before the first image byte until the digest over the bytes as served has matched.
+//!
+//! Refuses: to choose a disk, to know how a URL is reached, to mount or run anything of an image, to write formats
+//! that it does not know, and to write an image of which it can know beforehand that it does not fit.
+
+mod codec;
+mod config_drive;
+mod digest;
+mod error;
+mod fetch;
+mod gpt;
+mod mbr;
+mod partition;
+mod pipeline;
+mod place;
+mod pool;
+mod progress;
+mod sniff;
+mod source;
+mod table;
+mod tail;
+mod target;
+mod veil;
+mod write;
+
+pub use config_drive::{ConfigDriveError, MAX_CONFIG_DRIVE_BYTES, decode_config_drive};
+pub use digest::{DigestAlgorithm, DigestError, ExpectedDigest};
+pub use error::{DiskLeft, Failure, ImagingError};
+pub use partition::{Partition, TableKind};
+pub use progress::{Observer, Progress};
+pub use source::{FileSource, Opened, RetryPolicy, Source, SourceError};
+pub use table::TableError;
+pub use target::{Target, TargetError};
+pub use write::{WriteRequest, Written, write_image};
