@@ -7,7 +7,7 @@ use tacit_hardware::{BootEntryOutcome, BootEntryRequest, install_boot_entry};
 
 use super::root_device;
 use super::table::Call;
-use crate::jobs::CommandError;
+use crate::jobs::{CommandError, Front};
 
 /// Whole-disk images only: an entry for the disk's own loader. There is no GRUB installation (IPA's is off by
 /// default, CVE-2026-43003), so what a machine without UEFI starts is its MBR.
@@ -34,7 +34,11 @@ pub(super) fn install_bootloader(call: &Call<'_>) -> Result<Value, CommandError>
                 let text = "Legacy BIOS boot loaders are not installed (CVE-2026-43003).";
                 return Err(CommandError::new("InvalidImage", text));
             }
-            Ok(Value::Null)
+            Ok(match call.job.front() {
+                // IPA tells nothing.
+                Front::V1 => Value::Null,
+                Front::V2 => serde_json::to_value(report).unwrap_or_default(),
+            })
         }
         Err(error) if ignores_failure(call) => {
             tracing::warn!(

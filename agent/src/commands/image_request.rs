@@ -23,12 +23,12 @@ pub(super) struct ImageRequest {
     pub(super) info: ImageInfo,
     pub(super) urls: Vec<Url>,
     pub(super) fetcher: Fetcher,
-    /// `sha512` and the like, lower case.
-    pub(super) algorithm: String,
-    /// Hexadecimal, lower case.
+    /// `os_hash_algo`; without it, the length of the digest tells.
+    pub(super) algorithm: Option<String>,
+    /// Hexadecimal.
     pub(super) digest: String,
-    /// As it was given or fetched: base64 of a gzip of an ISO, as a rule.
-    pub(super) config_drive: Option<Vec<u8>>,
+    /// Base64 of an ISO image or of a gzip of one.
+    pub(super) config_drive: Option<String>,
 }
 
 /// The running operation as a fetch sees it.
@@ -67,9 +67,12 @@ impl ImageRequest {
         let config_drive = match config_drive.or(info.configdrive.as_deref()) {
             None | Some("") => None,
             Some(url) if is_url(url) => {
-                Some(fetcher.document(&parse_url(url)?, CONFIG_DRIVE).map_err(|error| from_fetch(&error))?)
+                let bytes =
+                    fetcher.document(&parse_url(url)?, CONFIG_DRIVE).map_err(|error| from_fetch(&error))?;
+                // Servers also have the image itself, which is no text.
+                Some(String::from_utf8(bytes).unwrap_or_else(|error| STANDARD.encode(error.as_bytes())))
             }
-            Some(text) => Some(text.as_bytes().to_vec()),
+            Some(text) => Some(text.to_owned()),
         };
         Ok(Self { urls, fetcher, algorithm, digest, config_drive, info })
     }
@@ -97,9 +100,13 @@ fn authorization(encoded: &str) -> Result<HeaderValue, CommandError> {
 }
 
 /// Algorithm and digest (IPA contract §8.3).
-fn checksum(fetcher: &Fetcher, info: &ImageInfo, file_name: &str) -> Result<(String, String), CommandError> {
+fn checksum(
+    fetcher: &Fetcher,
+    info: &ImageInfo,
+    file_name: &str,
+) -> Result<(Option<String>, String), CommandError> {
     let (algorithm, given) = match (&info.os_hash_algo, &info.os_hash_value, &info.checksum) {
-        (Some(algorithm), Some(value), _) => (Some(algorithm.to_ascii_lowercase()), value),
+        (Some(algorithm), Some(value), _) => (Some(algorithm.clone()), value),
         (_, _, Some(checksum)) => (None, checksum),
         _ => return Err(CommandError::invalid_params("Image checksum is not available.")),
     };
@@ -113,18 +120,7 @@ fn checksum(fetcher: &Fetcher, info: &ImageInfo, file_name: &str) -> Result<(Str
             )
         })?
     } else {
-        given.trim().to_ascii_lowercase()
-    };
-    let algorithm = match algorithm {
-        Some(algorithm) => algorithm,
-        None => match digest.len() {
-            64 => "sha256".to_owned(),
-            128 => "sha512".to_owned(),
-            length => {
-                let text = format!("a checksum of {length} characters is neither sha256 nor sha512");
-                return Err(CommandError::invalid_params(text));
-            }
-        },
+        given.trim().to_owned()
     };
     Ok((algorithm, digest))
 }

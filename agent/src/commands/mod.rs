@@ -4,6 +4,8 @@ mod bootloader;
 mod image_info;
 mod image_manager;
 mod image_request;
+mod imaging_faults;
+mod imaging_job;
 mod inventory;
 mod logs;
 mod root_device;

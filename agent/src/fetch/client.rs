@@ -19,6 +19,9 @@ use super::{FetchError, FetchKind, Interest, Url};
 /// Longest silence, of a server or of the lender.
 const STALL: Duration = Duration::from_secs(60);
 const REDIRECTS: usize = 5;
+/// Pauses between tries for a small document.
+const DOCUMENT_PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 /// An idle connection may have been closed a moment ago: so many are tried before that is an error.
 const STALE_CONNECTIONS: usize = 3;
 
@@ -111,8 +114,24 @@ impl Fetcher {
         Ok(Got { reader, offset, total, etag })
     }
 
-    /// A small document as a whole; more than `limit` bytes are refused.
+    /// A small document as a whole, tried a few times; more than `limit` bytes are refused.
     pub fn document(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
+        for pause in DOCUMENT_PAUSES {
+            match self.document_once(url, limit) {
+                Err(error) if matches!(error.kind, FetchKind::Retryable | FetchKind::TimedOut) => {
+                    tracing::warn!("{error}; trying again");
+                    // Ends early when nobody wants the document any more, which the next try then finds.
+                    self.runtime.block_on(async {
+                        wait(&*self.interest, pause, std::future::pending::<()>()).await;
+                    });
+                }
+                outcome => return outcome,
+            }
+        }
+        self.document_once(url, limit)
+    }
+
+    fn document_once(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
         let got = self.open(url, 0, None)?;
         let fail = |kind, what: String| FetchError { kind, url: url.redacted(), what };
         let mut bytes = Vec::new();

@@ -7,13 +7,14 @@ use std::time::Instant;
 use tacit_protocol::v2::{EventKind, Progress};
 
 use super::record::bare_name;
-use super::{CommandError, EventLog, Jobs, ProgressMeter};
+use super::{CommandError, EventLog, Front, Jobs, ProgressMeter};
 
 /// The running operation's side of its record.
 #[derive(Debug)]
 pub struct JobContext {
     id: String,
     command: String,
+    front: Front,
     cancel: Arc<AtomicBool>,
     touched: AtomicBool,
     failure: Mutex<Option<CommandError>>,
@@ -26,6 +27,7 @@ impl JobContext {
     pub(super) fn new(
         id: &str,
         command: &str,
+        front: Front,
         cancel: Arc<AtomicBool>,
         events: Arc<EventLog>,
         jobs: Weak<Jobs>,
@@ -33,6 +35,7 @@ impl JobContext {
         Self {
             id: id.to_owned(),
             command: command.to_owned(),
+            front,
             cancel,
             touched: AtomicBool::new(false),
             failure: Mutex::default(),
@@ -49,6 +52,11 @@ impl JobContext {
     /// Name without the extension.
     pub fn bare_name(&self) -> &str {
         bare_name(&self.command)
+    }
+
+    /// The face of the API that it came through.
+    pub fn front(&self) -> Front {
+        self.front
     }
 
     /// Whether the caller asked to stop.

@@ -112,8 +112,14 @@ impl Jobs {
         }
         tracing::info!(operation = job.id, command = job.command, "started");
         let cancel = Arc::new(AtomicBool::new(false));
-        let context =
-            JobContext::new(&job.id, &job.command, cancel.clone(), self.events.clone(), Arc::downgrade(self));
+        let context = JobContext::new(
+            &job.id,
+            &job.command,
+            job.front,
+            cancel.clone(),
+            self.events.clone(),
+            Arc::downgrade(self),
+        );
         self.events.push(Some(&job.id), EventKind::Started { command: job.command.clone() });
         state.records.push(Record {
             shown_name: bare_name(&job.command).to_owned(),

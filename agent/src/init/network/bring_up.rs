@@ -146,9 +146,9 @@ mod tests {
             inside();
             return;
         }
-        let script = "ip link add left type veth peer name right && exec \"$@\"";
+        let script = "mount -t sysfs sysfs /sys && ip link add left type veth peer name right && exec \"$@\"";
         let output = Command::new("unshare")
-            .args(["--user", "--map-root-user", "--net", "sh", "-c", script, "sh"])
+            .args(["--user", "--map-root-user", "--net", "--mount", "sh", "-c", script, "sh"])
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "init::network::bring_up::tests::the_kernel_takes_our_orders", "--nocapture"])
             .env(INSIDE, "yes")
