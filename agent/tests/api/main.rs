@@ -4,6 +4,7 @@
 mod support;
 
 mod bad_input;
+mod direct;
 mod imaging;
 mod operations;
 mod recorded;
