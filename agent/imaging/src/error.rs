@@ -43,7 +43,10 @@ pub enum Failure {
     FormatContradicts { url: String, declared: String, found: String },
     #[error("{url}: the {codec} stream is damaged or cut, after {decoded} decoded bytes")]
     Decode { url: String, codec: &'static str, decoded: u64, source: io::Error },
-    #[error("{url}: the image has {relation}{image} bytes, {device} has {disk}", relation = if *.exact { "" } else { "at least " })]
+    #[error(
+        "{url}: the image has {}, {device} has {disk}",
+        if *.exact { format!("{image} bytes") } else { format!("at least {image} bytes, if it is not damaged") }
+    )]
     TooLarge { url: String, image: u64, exact: bool, device: String, disk: u64 },
     #[error("{device} has {bytes} bytes, less than the {minimum} that any image needs")]
     DiskTooSmall { device: String, bytes: u64, minimum: u64 },

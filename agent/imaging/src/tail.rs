@@ -14,6 +14,9 @@ pub(crate) struct ImageSize {
 /// How much of the end of an xz file is looked at: its footer and an index of tens of thousands of blocks.
 const XZ_TAIL: u64 = 256 << 10;
 
+/// Deflate packs no tighter than about 1032 to 1: an `ISIZE` beyond that is noise from a file that is cut off.
+const DEFLATE_RATIO: u64 = 1032;
+
 /// What `head` (the first bytes as served) and, where the codec says it there, the tail tell about the size.
 pub(crate) fn declared_size(codec: Codec, head: &[u8], fetcher: &mut Fetcher) -> Option<ImageSize> {
     let total = fetcher.total();
@@ -27,7 +30,9 @@ pub(crate) fn declared_size(codec: Codec, head: &[u8], fetcher: &mut Fetcher) ->
         },
         Codec::Gzip => {
             let tail = if whole { head.to_vec() } else { fetcher.peek_tail(4)? };
-            gzip_size(&tail).map(|bytes| ImageSize { bytes, exact: false })
+            let bytes =
+                gzip_size(&tail).filter(|bytes| bytes / DEFLATE_RATIO <= total.unwrap_or(u64::MAX))?;
+            Some(ImageSize { bytes, exact: false })
         }
         Codec::Xz => {
             let len = total?.min(XZ_TAIL);

@@ -1,0 +1,9 @@
+//! Images onto disks, in memory and real, right and wrong.
+#![expect(clippy::unwrap_used, reason = "tests panic on purpose")]
+
+mod config_drive;
+mod device;
+mod faults;
+mod round_trip;
+mod sources;
+mod support;
