@@ -116,12 +116,12 @@ impl fmt::Display for ImagingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.failure)?;
         match (self.disk, &self.not_closed) {
-            (DiskLeft::Untouched, _) => f.write_str("; nothing was written"),
-            (DiskLeft::NotBootable, None) => f.write_str("; the disk is not bootable"),
+            (DiskLeft::Untouched, _) => f.write_str(" (nothing was written)"),
+            (DiskLeft::NotBootable, None) => f.write_str(" (the disk is not bootable)"),
             (DiskLeft::NotBootable, Some(why)) => {
-                write!(f, "; its partition table could not be zeroed afterwards ({why})")
+                write!(f, " (and its first and last MiB could not be zeroed afterwards: {why})")
             }
-            (DiskLeft::Verified, _) => f.write_str("; the disk holds the whole image"),
+            (DiskLeft::Verified, _) => f.write_str(" (the disk holds the whole image)"),
         }
     }
 }

@@ -91,7 +91,8 @@ impl Gpt {
             if is_used(slot) && (u64_at(slot, 40) < u64_at(slot, 32) || u64_at(slot, 40) == u64::MAX) {
                 return Err(damaged("a partition ends before it begins"));
             }
-            if is_used(slot) && u64_at(slot, 32) < first_free.min(gpt.first_usable()) {
+            let (first, last) = (u64_at(slot, 32), u64_at(slot, 40));
+            if is_used(slot) && (first < 2 || (first < first_free && last >= start)) {
                 return Err(damaged("a partition lies on the table"));
             }
         }

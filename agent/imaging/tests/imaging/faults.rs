@@ -10,14 +10,14 @@ const DISK: usize = 6 * MIB;
 
 fn assert_not_bootable(error: &ImagingError, disk: &Disk) {
     assert_eq!((error.disk(), error.closed()), (DiskLeft::NotBootable, true), "{error}");
-    assert!(error.to_string().ends_with("; the disk is not bootable"), "{error}");
+    assert!(error.to_string().ends_with(" (the disk is not bootable)"), "{error}");
     assert_closed(&disk.content(), disk.sector as usize);
 }
 
 fn assert_untouched(error: &ImagingError, disk: &Disk) {
     assert_eq!(error.disk(), DiskLeft::Untouched, "{error}");
     assert_eq!(disk.operations.load(Ordering::SeqCst), 0, "{error}");
-    assert!(error.to_string().ends_with("; nothing was written"), "{error}");
+    assert!(error.to_string().ends_with(" (nothing was written)"), "{error}");
 }
 
 #[test]

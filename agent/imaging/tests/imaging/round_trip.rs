@@ -139,7 +139,7 @@ proptest! {
         image_blocks in 1400usize..7000,
         spare_blocks in 0usize..5000,
         packing in prop::sample::select(&PACKINGS[..]),
-        breaks in prop::collection::vec(0usize..400_000, 0..6),
+        breaks in prop::collection::vec(1usize..400_000, 0..6),
         known in any::<bool>(),
     ) {
         let image = gpt_image(image_blocks * 512, 512);

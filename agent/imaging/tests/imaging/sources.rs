@@ -108,7 +108,7 @@ fn sources_that_refuse_are_named() {
     assert!(!error.retry());
     assert_eq!(
         chain(&error),
-        "http://images.test/disk cannot be read from byte 0 on; nothing was written: 404 Not Found"
+        "http://images.test/disk cannot be read from byte 0 on (nothing was written): 404 Not Found"
     );
     let mut request = request(Script::new(image.clone()), sha256(&image));
     request.sources.clear();
