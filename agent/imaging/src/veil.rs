@@ -156,7 +156,6 @@ impl<'t> Veil<'t> {
         let size = self.target.size_bytes();
         let first = self.first_blocks();
         let last = (size / self.sector - 1) * self.sector;
-        self.target.flush()?;
         for area in &self.areas {
             let start = area.start.max(first);
             let end = area.end().min(last);
