@@ -105,7 +105,7 @@ fn head() -> Vec<u8> {
     head[446..510].fill(0);
     head[450] = 0x83;
     head[454..458].copy_from_slice(&2048u32.to_le_bytes());
-    head[458..462].copy_from_slice(&(IMAGE as u32 / 512 - 2048).to_le_bytes());
+    head[458..462].copy_from_slice(&((IMAGE / 512) as u32 - 2048).to_le_bytes());
     head[510..512].copy_from_slice(&[0x55, 0xaa]);
     head
 }
