@@ -58,7 +58,7 @@ fn main() -> Result<()> {
     story.tacit(&cli, &["node", "history", NODE])?;
 
     story.chapter("What the server did on its link");
-    let summary = lab.link.summary(None)?;
+    let summary = lab.silence()?;
     println!("  {summary}");
     println!("  packet filter: {} packets dropped", lab.link.dropped_starts()?);
 

@@ -27,15 +27,18 @@ pub struct Summary {
     pub arp: u64,
     pub neighbour_discovery: u64,
     pub started: Vec<Start>,
+    /// Frames that the node sent when it did not count: its firmware, the deployed system.
+    pub elsewhere: u64,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { frames, arp, neighbour_discovery, started } = self;
+        let Self { frames, arp, neighbour_discovery, started, elsewhere } = self;
         write!(
             f,
             "capture: {frames} frames from the node, {} conversations started by the node \
-             (ARP {arp}, neighbour discovery {neighbour_discovery})",
+             (ARP {arp}, neighbour discovery {neighbour_discovery}; \
+             {elsewhere} frames of firmware and deployed system not counted)",
             started.len()
         )?;
         started.iter().take(20).try_for_each(|start| write!(f, "\n  started: {}", start.what))
@@ -48,16 +51,22 @@ pub fn parse_mac(text: &str) -> Option<[u8; 6]> {
     bytes?.try_into().ok()
 }
 
-/// Reads a capture of the node's link up to a moment.
-pub fn summarise(file: &[u8], node: [u8; 6], until: Option<SystemTime>) -> Result<Summary, PcapError> {
+/// Reads a capture of the node's link and judges the moments that count; what was said at others only tells who spoke
+/// first.
+pub fn summarise(
+    file: &[u8],
+    node: [u8; 6],
+    counts: impl Fn(SystemTime) -> bool,
+) -> Result<Summary, PcapError> {
     let mut summary = Summary::default();
     let mut invited: HashSet<Flow> = HashSet::new();
     for frame in frames(file)? {
-        if until.is_some_and(|until| frame.at > until) {
-            break;
-        }
         let bytes = frame.bytes;
         let from_node = bytes.get(6..12) == Some(&node);
+        if from_node && !counts(frame.at) {
+            summary.elsewhere += 1;
+            continue;
+        }
         if from_node {
             summary.frames += 1;
         }
@@ -262,7 +271,7 @@ mod tests {
     }
 
     fn summary(frames: &[Vec<u8>]) -> Summary {
-        summarise(&pcap(frames), NODE, None).unwrap()
+        summarise(&pcap(frames), NODE, |_| true).unwrap()
     }
 
     #[test]
@@ -305,7 +314,7 @@ mod tests {
         let told = summary(&[frame(NODE, 0x0806, &[0; 28]), icmpv6(135, false), icmpv6(136, false)]);
         assert_eq!((told.arp, told.neighbour_discovery, told.started.len()), (1, 2, 0));
         assert!(
-            told.to_string().contains("0 conversations started by the node (ARP 1, neighbour discovery 2)")
+            told.to_string().contains("0 conversations started by the node (ARP 1, neighbour discovery 2;")
         );
     }
 
@@ -329,8 +338,10 @@ mod tests {
     #[test]
     fn a_record_still_being_written_is_left_out_and_a_moment_cuts() {
         let file = pcap(&[tcp(true, 0x02), tcp(true, 0x02)]);
-        assert_eq!(summarise(&file[..file.len() - 1], NODE, None).unwrap().frames, 1);
-        assert_eq!(summarise(&file, NODE, Some(SystemTime::UNIX_EPOCH)).unwrap().frames, 1);
-        assert_eq!(summarise(b"not a capture, this is", NODE, None), Err(PcapError::Magic(0x2074_6f6e)));
+        assert_eq!(summarise(&file[..file.len() - 1], NODE, |_| true).unwrap().frames, 1);
+        let first = summarise(&file, NODE, |at| at <= SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!((first.frames, first.started.len(), first.elsewhere), (1, 1, 1));
+        let none = summarise(b"not a capture, this is", NODE, |_| true);
+        assert_eq!(none, Err(PcapError::Magic(0x2074_6f6e)));
     }
 }

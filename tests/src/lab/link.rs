@@ -33,11 +33,11 @@ impl LinkWatch {
         Ok(Self { network: network.clone(), file, tcpdump })
     }
 
-    /// What the node did so far, or until a moment such as the reboot into the deployed system.
-    pub fn summary(&self, until: Option<SystemTime>) -> Result<Summary> {
+    /// What the node did so far, at the moments that count.
+    pub fn summary(&self, counts: impl Fn(SystemTime) -> bool) -> Result<Summary> {
         let bytes = std::fs::read(&self.file).with_context(|| format!("reading {}", self.file.display()))?;
         let mac = capture::parse_mac(NODE_MAC).expect("a constant address");
-        capture::summarise(&bytes, mac, until).with_context(|| format!("reading {}", self.file.display()))
+        capture::summarise(&bytes, mac, counts).with_context(|| format!("reading {}", self.file.display()))
     }
 
     /// When the node first and last sent something from a TCP port in a span of time.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 
@@ -16,7 +17,11 @@ use super::process::tail;
 use super::record::Record;
 use super::serial::Serial;
 use super::server::VirtualServer;
+use crate::capture::Summary;
 use crate::workspace;
+
+/// How late a line of the serial port may be read: what is in doubt counts as the ramdisk's.
+const SERIAL_DELAY: Duration = Duration::from_millis(100);
 
 /// Size of the virtual server.
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +112,21 @@ impl Lab {
         conductor.serve(&self.record)
     }
 
+    /// What the node did on its link whenever it ran the ramdisk: from the start of the kernel until it was switched
+    /// off. What its firmware and the deployed system do is theirs.
+    pub fn silence(&self) -> Result<Summary> {
+        let mut boots = Vec::new();
+        for line in self.serial.lines() {
+            let Some(uptime) = ramdisk_began(&line.text) else { continue };
+            let began = line.at - uptime - SERIAL_DELAY;
+            let power = self.power.changes();
+            let ended = power.iter().find(|change| !change.on && change.at > line.at).map(|change| change.at);
+            boots.push(began..ended.unwrap_or_else(SystemTime::now));
+        }
+        ensure!(!boots.is_empty(), "the ramdisk never ran");
+        self.link.summary(|at| boots.iter().any(|boot| boot.contains(&at)))
+    }
+
     /// Starts the stopped image server again.
     pub fn resume_images(&mut self) -> Result<()> {
         self.images.resume(&self.record)
@@ -118,6 +138,13 @@ impl Lab {
         fs::write(&path, value.to_string()).with_context(|| format!("writing {}", path.display()))?;
         path.to_str().map(str::to_owned).context("the lab's directory is not text")
     }
+}
+
+/// The uptime that the ramdisk's first line tells: `tacit:     2.31 tacit-agent 0.1.0`.
+fn ramdisk_began(line: &str) -> Option<Duration> {
+    let (uptime, what) = line.split_once("tacit: ")?.1.trim_start().split_once(' ')?;
+    let first = what.starts_with("tacit-agent ");
+    first.then(|| uptime.parse().ok().map(Duration::from_secs_f64)).flatten()
 }
 
 impl Drop for Lab {
