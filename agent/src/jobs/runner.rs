@@ -146,8 +146,12 @@ impl Jobs {
     where
         W: FnOnce(&JobContext) -> Result<Value, CommandError>,
     {
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(context)))
-            .unwrap_or_else(|_| Err(CommandError::execution("the agent's own code panicked; see its log")));
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(context))).unwrap_or_else(|_| {
+            let touched = context.has_touched_disk();
+            let disk = if touched { DiskState::NotBootable } else { DiskState::Untouched };
+            let text = "the agent's own code panicked; see its log";
+            Err(CommandError::execution(text).with_disk(disk))
+        });
         self.end(context.id(), outcome, name_if_failed);
     }
 
@@ -187,8 +191,10 @@ impl Jobs {
 
     pub(super) fn mark_disk_touched(&self, id: &str) {
         let mut state = self.lock();
-        if let Some(record) = state.records.iter_mut().find(|record| record.id == id) {
-            record.disk_touched = true;
+        // By place: an id is unique within its front only.
+        let Some(index) = state.running.as_ref().map(|running| running.index) else { return };
+        if state.records[index].id == id {
+            state.records[index].disk_touched = true;
             self.save(&state);
         }
     }
@@ -276,8 +282,33 @@ mod tests {
         let jobs = jobs(directory.path());
         let context = jobs.begin(new_job("a")).unwrap();
         jobs.run(&context, None, |_| panic!("boom"));
-        assert_eq!(jobs.get(Front::V2, "a").unwrap().state, OperationState::Failed);
+        let record = jobs.get(Front::V2, "a").unwrap();
+        assert_eq!(record.state, OperationState::Failed);
+        assert_eq!(record.error.unwrap().disk, DiskState::Untouched);
         assert!(jobs.running().is_none());
+    }
+
+    #[test]
+    fn a_panic_does_not_hide_that_a_disk_was_touched() {
+        let directory = tempfile::tempdir().unwrap();
+        let jobs = jobs(directory.path());
+        let context = jobs.begin(new_job("a")).unwrap();
+        jobs.run(&context, None, |job| {
+            job.disk_touched();
+            panic!("boom")
+        });
+        assert_eq!(jobs.get(Front::V2, "a").unwrap().error.unwrap().disk, DiskState::NotBootable);
+    }
+
+    #[test]
+    fn the_same_id_at_the_other_front_is_another_operation() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = jobs(directory.path());
+        let context = first.begin(NewJob { front: Front::V1, ..new_job("a") }).unwrap();
+        first.run(&context, None, |_| Ok(Value::Null));
+        first.begin(new_job("a")).unwrap().disk_touched();
+        let after = jobs(directory.path());
+        assert_eq!(after.get(Front::V2, "a").unwrap().error.unwrap().disk, DiskState::NotBootable);
     }
 
     #[test]
