@@ -35,7 +35,9 @@ impl Url {
 
     /// Where a `Location` leads, seen from here.
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
-        let target = if location.contains("://") {
+        // Behind the path begins, `://` is a part of it: `/login?next=http://…` is relative.
+        let before_path = location.find(['/', '?', '#']).unwrap_or(location.len());
+        let target = if location[before_path..].starts_with("//") && location[..before_path].ends_with(':') {
             Self::parse(location)?
         } else if let Some(rest) = location.strip_prefix("//") {
             Self::parse(&format!("{}://{rest}", self.scheme))?
@@ -103,6 +105,8 @@ mod tests {
             ("/y?z", "http://a:81/y?z"),
             ("y", "http://a:81/b/y"),
             ("?q", "http://a:81/b/c?q"),
+            ("/y?z=http://x/w", "http://a:81/y?z=http://x/w"),
+            ("y?z=http://x/w", "http://a:81/b/y?z=http://x/w"),
         ] {
             assert_eq!(base.join(location).unwrap().absolute_form().to_string(), joined);
         }
