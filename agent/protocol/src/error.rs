@@ -28,7 +28,9 @@ pub enum DiskState {
     /// Nothing was written.
     #[default]
     Untouched,
-    /// Something was written; first MiB and GPT copies are zero, no firmware starts anything from it.
+    /// Something was written, and no verified image is known to be on the disk. After a failed or cancelled write the
+    /// first MiB and both GPT copies are zero; where the disk refused that, the details say so. A wipe that did not
+    /// succeed says this of all disks together: only a proof tells what became of one.
     NotBootable,
     /// Holds a whole, verified image.
     Verified,

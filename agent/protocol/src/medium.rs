@@ -33,7 +33,8 @@ pub struct NodeConfig {
     pub certificate: String,
     /// Its private key, PKCS#8 PEM.
     pub private_key: String,
-    /// Addresses, links and routes; static or DHCP. Absent: DHCP on the first link with carrier.
+    /// Static addresses, links and routes. Absent, the agent configures nothing: there is no DHCP, and nobody reaches
+    /// the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_data: Option<NetworkData>,
     /// Port to listen on; 9999 when absent.

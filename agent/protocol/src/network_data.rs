@@ -45,7 +45,8 @@ pub struct Network {
     pub link: String,
     #[serde(default)]
     pub network_id: String,
-    /// `ipv4`, `ipv4_dhcp`, `ipv6`, `ipv6_dhcp`, `ipv6_slaac`.
+    /// `ipv4` and `ipv6` are configured; the agent refuses those of OpenStack that are not static (`ipv4_dhcp`,
+    /// `ipv6_dhcp`, `ipv6_slaac`), with a word on the console.
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -53,7 +53,8 @@ pub struct Status {
 pub enum Trust {
     /// Delivered on the node's own medium.
     Media,
-    /// Made by the agent itself; the conductor pinned what it saw first.
+    /// Made by the agent itself; the conductor pinned what it saw first. Not done yet: an agent without a medium of its
+    /// node stays silent.
     FirstContact,
 }
 
@@ -139,6 +140,7 @@ pub enum EventKind {
     Started { command: String },
     Progress(Progress),
     Finished { state: OperationState, error: Option<OperationError> },
+    /// Not sent yet.
     Log { level: String, message: String },
     /// An operation waits for a lent connection.
     LendWanted,
