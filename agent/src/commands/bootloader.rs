@@ -12,9 +12,16 @@ use crate::jobs::{CommandError, Front};
 /// Whole-disk images only: an entry for the disk's own loader. There is no GRUB installation (IPA's is off by
 /// default, CVE-2026-43003), so what a machine without UEFI starts is its MBR.
 pub(super) fn install_bootloader(call: &Call<'_>) -> Result<Value, CommandError> {
-    let disk = match call.agent.deployed() {
-        Some(deployed) => deployed.device,
-        None => root_device::choose(call.agent, &call.agent.node())?.name,
+    let disk = match (call.agent.deployed(), call.agent.node()) {
+        (Some(deployed), _) => deployed.device,
+        // After a restart the agent knows neither: the smallest of several disks may be any system's, and not the
+        // deployed one.
+        (None, Value::Null) if call.agent.machine.disks().len() > 1 => {
+            let text =
+                "several disks, and neither was an image written nor a node told since the agent began";
+            return Err(CommandError::new("DeviceNotFound", text));
+        }
+        (None, node) => root_device::choose(call.agent, &node)?.name,
     };
     let request = BootEntryRequest {
         efi_system_part_uuid: call

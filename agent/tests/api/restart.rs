@@ -50,3 +50,21 @@ fn finished_operations_are_remembered() {
     assert_eq!(agent.get("/v2/operations/one").json()["state"], "succeeded");
     assert_eq!(agent.get("/v1/commands/").text(), format!("{{\"commands\": [{}]}}", before.text()));
 }
+
+#[test]
+fn who_forgot_which_disk_was_deployed_does_not_guess() {
+    let mut agent = TestAgent::with_disk(Some(6 << 30));
+    agent.add_disk(5 << 30);
+    let request = json!({"command": "image.install_bootloader", "params": {"root_uuid": "0x00000000"}});
+    assert_eq!(agent.put("/v2/operations/boot", &request).status, 201);
+    let operation = finished(&agent, "boot");
+    assert_eq!(operation["error"]["type"], "DeviceNotFound", "{operation}");
+    // Told which node this is, the agent knows its disk.
+    let node = json!({"properties": {"root_device": {"name": agent.disk()}}});
+    let request = json!({"command": "deploy.get_deploy_steps", "params": {"node": node, "ports": []}});
+    assert_eq!(agent.put("/v2/operations/steps", &request).status, 201);
+    assert_eq!(finished(&agent, "steps")["state"], "succeeded");
+    let request = json!({"command": "image.install_bootloader", "params": {"root_uuid": "0x00000000"}});
+    assert_eq!(agent.put("/v2/operations/again", &request).status, 201);
+    assert_ne!(finished(&agent, "again")["error"]["type"], "DeviceNotFound");
+}

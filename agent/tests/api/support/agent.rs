@@ -60,6 +60,14 @@ impl TestAgent {
         &self.disks[0]
     }
 
+    /// Starts the agent again with one more disk, all of it a hole.
+    pub(crate) fn add_disk(&mut self, size: u64) {
+        let disk = self.directory.path().join(format!("disk{}", self.disks.len()));
+        std::fs::File::create(&disk).unwrap().set_len(size).unwrap();
+        self.disks.push(disk);
+        self.kill_and_restart();
+    }
+
     /// SIGKILL, then a new process with the same state.
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
