@@ -1,5 +1,6 @@
 //! The accept loop.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
@@ -18,7 +20,8 @@ use tower::ServiceExt;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// Handshakes at a time: who has not shown a certificate cannot take a caller's place.
+/// Handshakes at a time. Beyond that the oldest gives way to the newest: a caller with a certificate needs
+/// milliseconds, and those without one cannot keep it out by opening connections and staying silent.
 const HANDSHAKES: usize = 64;
 /// Connections at a time; lent ones do not count any more.
 const CONNECTIONS: usize = 64;
@@ -30,7 +33,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until the process ends.
 pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, router: Router) {
     let acceptor = TlsAcceptor::from(tls);
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let mut handshakes: VecDeque<AbortHandle> = VecDeque::new();
     let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -42,15 +45,19 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, router: Router
                 continue;
             }
         };
-        let Ok(place) = handshakes.clone().try_acquire_owned() else {
-            tracing::warn!("{peer}: too many handshakes at a time");
-            continue;
-        };
+        handshakes.retain(|handshake| !handshake.is_finished());
+        if handshakes.len() >= HANDSHAKES
+            && let Some(oldest) = handshakes.pop_front()
+        {
+            tracing::debug!("too many handshakes at a time: the oldest gives way to {peer}");
+            oldest.abort();
+        }
         let (acceptor, router, connections) = (acceptor.clone(), router.clone(), connections.clone());
+        let handshake = tokio::spawn(async move { shake_hands(&acceptor, stream, peer).await });
+        handshakes.push_back(handshake.abort_handle());
         tokio::spawn(async move {
-            let handshake = shake_hands(&acceptor, stream, peer).await;
-            drop(place);
-            let Some(stream) = handshake else { return };
+            // An error is that it had to give way.
+            let Ok(Some(stream)) = handshake.await else { return };
             let Ok(_place) = connections.try_acquire_owned() else {
                 tracing::warn!("{peer}: too many connections at a time");
                 return;

@@ -37,7 +37,7 @@ fn plain_http_gets_no_answer() {
 #[test]
 fn a_silent_caller_takes_nobodys_place() {
     let agent = TestAgent::start();
-    let silent: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(agent.address).unwrap()).collect();
+    let silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(agent.address).unwrap()).collect();
     assert_eq!(agent.get("/v1/status").status, 200);
     drop(silent);
 }
