@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tacit_tests::desk::{Behaviour, Image, Site};
 
@@ -282,6 +282,153 @@ async fn deployment_without_a_digest_is_refused_at_once() -> Result<()> {
         let refused = site.verb("active").await.expect_err("nothing is written unverified").to_string();
         ensure!(refused.contains("400") && refused.contains("image_checksum"), "{refused}");
         ensure!(site.node().await?["provision_state"] == "available");
+        Ok(())
+    })
+    .await
+}
+
+/// Whether the medium of the last boot, and the key in it, can still be fetched.
+async fn medium_is_served(site: &Site) -> Result<bool> {
+    let url = site.machine.medium().context("the machine was booted from a medium")?;
+    Ok(reqwest::Client::builder().no_proxy().build()?.get(url).send().await?.status().is_success())
+}
+
+async fn writing(site: &Site) -> Result<Image> {
+    let image = ready(site, 40).await?;
+    site.images.slow(Duration::from_millis(4));
+    site.verb("active").await?;
+    site.progressed(4 * MIB).await?;
+    Ok(image)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn medium_of_a_flow_that_was_given_up_is_not_served_any_more() -> Result<()> {
+    on_site(&[], async |site| {
+        writing(site).await?;
+        ensure!(medium_is_served(site).await?, "the medium is gone while the node runs from it");
+        // The BMC is of no help: the machine cannot be let go, its key is withdrawn all the same.
+        site.bmc_faults().lock().unwrap().statuses.extend([500; 200]);
+        site.verb("abort").await?;
+        site.settles_in("deploy failed").await?;
+        ensure!(!medium_is_served(site).await?, "the node's key can still be fetched");
+        let history = site.history().await?.join("\n");
+        ensure!(history.contains("could not be let go"), "{history}");
+        site.crash_conductor().await?;
+        ensure!(!medium_is_served(site).await?, "the node's key is served again");
+        site.bmc_faults().lock().unwrap().statuses.clear();
+        site.images.slow(Duration::ZERO);
+        site.verb("active").await?;
+        site.settles_in("active").await?;
+        ensure!(site.node().await?["last_error"].is_null(), "last_error is kept");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_deleted_in_the_middle_of_a_write() -> Result<()> {
+    on_site(&[], async |site| {
+        writing(site).await?;
+        let refused = site.conductor.send("DELETE", "/v1/nodes/desk", json!({})).await;
+        ensure!(refused.is_err_and(|error| error.to_string().contains("409")), "deleted while it works");
+        site.conductor.send("PUT", "/v1/nodes/desk/maintenance", json!({})).await?;
+        site.conductor.send("DELETE", "/v1/nodes/desk", json!({})).await?;
+        ensure!(!medium_is_served(site).await?, "the node's key can still be fetched");
+        let started = std::time::Instant::now();
+        while site.machine.is_on() {
+            ensure!(started.elapsed() < Duration::from_secs(30), "the machine still runs");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        ensure!(!site.disk.is_bootable()?, "unverified content can be booted");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undeploy_in_the_middle_of_a_write() -> Result<()> {
+    on_site(&[], async |site| {
+        writing(site).await?;
+        // Both at once, and once more: one wins, the others are told that the node is locked or elsewhere.
+        let (undeploy, abort, again) =
+            tokio::join!(site.verb("deleted"), site.verb("abort"), site.verb("deleted"));
+        let answers = [undeploy, abort, again];
+        ensure!(answers.iter().any(Result::is_ok), "{answers:?}");
+        for error in answers.iter().filter_map(|answer| answer.as_ref().err()) {
+            let text = error.to_string();
+            ensure!(text.contains("409") || text.contains("400"), "{text}");
+        }
+        let node = site
+            .conductor
+            .wait_for("desk", "rest", |node| {
+                let at = node["provision_state"].as_str().unwrap_or_default();
+                (at == "available" || at == "deploy failed") && node["reservation"].is_null()
+            })
+            .await?;
+        if node["provision_state"] == "deploy failed" {
+            site.verb("deleted").await?;
+        }
+        let node = site.settles_in("available").await?;
+        ensure!(node["last_error"].is_null() && node["instance_info"] == json!({}), "{node}");
+        ensure!(!site.disk.is_bootable()?, "unverified content can be booted");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conductor_killed_while_it_gives_up() -> Result<()> {
+    on_site(&[], async |site| {
+        writing(site).await?;
+        site.verb("abort").await?;
+        site.crash_conductor().await?;
+        let node = site.settles_in("deploy failed").await?;
+        says(&node, &["aborted", "write_image"])?;
+        ensure!(!site.machine.is_on(), "the machine still runs");
+        let again = site.verb("abort").await.expect_err("nothing is left to abort").to_string();
+        ensure!(again.contains("400") && again.contains("deploy failed"), "{again}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verbs_while_a_step_holds_the_node() -> Result<()> {
+    on_site(&[], async |site| {
+        ready(site, 12).await?;
+        // The BMC refuses while the ramdisk is being booted: the node is held for a while.
+        site.bmc_faults().lock().unwrap().statuses.extend([503; 3]);
+        site.verb("active").await?;
+        for verb in ["abort", "deleted", "active", "manage"] {
+            let refused = site.verb(verb).await.expect_err("the node is held").to_string();
+            ensure!(refused.contains("409") && refused.contains("locked"), "{verb}: {refused}");
+        }
+        let power = json!({"target": "power off"});
+        let refused = site.conductor.send("PUT", "/v1/nodes/desk/states/power", power).await;
+        ensure!(refused.is_err(), "the power was switched under a flow");
+        site.settles_in("active").await?;
+        ensure!(site.machine.power_ons() == 2, "booted {} times", site.machine.power_ons());
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bmc_dead_at_undeploy_is_an_error_that_can_be_repeated() -> Result<()> {
+    on_site(&[], async |site| {
+        ready(site, 12).await?;
+        site.verb("active").await?;
+        site.settles_in("active").await?;
+        site.bmc_faults().lock().unwrap().statuses.extend([500; 400]);
+        site.verb("deleted").await?;
+        site.conductor.wait_for("desk", "error", |node| node["provision_state"] == "error").await?;
+        site.bmc_faults().lock().unwrap().statuses.clear();
+        let node = site.settles_in("error").await?;
+        says(&node, &["power_off", "BMC", "busy with itself"])?;
+        ensure!(!node.to_string().contains("\"redfish_password\":\"desk\""), "the password is shown");
+        site.verb("deleted").await?;
+        let node = site.settles_in("available").await?;
+        ensure!(node["last_error"].is_null(), "{node}");
         Ok(())
     })
     .await

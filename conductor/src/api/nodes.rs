@@ -104,13 +104,15 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Fault> {
     let node = state.node(&call, &ident).await?;
     state.unlocked(&node).await?;
+    let uuid = node.uuid;
     state
         .write(move |tx| {
-            let node = tx.node(node.uuid)?.ok_or_else(|| Fault::no_node(&ident))?;
+            let node = tx.node(uuid)?.ok_or_else(|| Fault::no_node(&ident))?;
             may_delete(&node)?;
-            Ok(tx.delete_node(node.uuid)?)
+            Ok(tx.delete_node(uuid)?)
         })
         .await?;
+    state.engine.forget(uuid);
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -25,11 +25,17 @@ pub trait Verbs: Send + Sync {
     fn events(self: Arc<Self>, node: Uuid, after: u64, wait: Duration) -> Answer<NodeEventPage>;
     /// Whether something works on the node now.
     fn is_locked(&self, node: Uuid) -> bool;
+    /// The node was deleted: stops what is still done for it.
+    fn forget(&self, node: Uuid);
 }
 
 impl Verbs for Engine {
     fn provision(self: Arc<Self>, node: Uuid, request: ProvisionRequest) -> Answer<Result<(), VerbError>> {
-        Box::pin(async move { Engine::provision(&self, node, request).await })
+        Box::pin(async move {
+            // A task of its own: a client that hangs up must not leave a verb half done.
+            let verb = tokio::spawn(async move { Engine::provision(&self, node, request).await });
+            verb.await.unwrap_or_else(|error| Err(VerbError::Internal(error.to_string())))
+        })
     }
 
     fn power(self: Arc<Self>, node: Uuid, target: PowerTarget) -> Answer<Result<(), VerbError>> {
@@ -46,5 +52,9 @@ impl Verbs for Engine {
 
     fn is_locked(&self, node: Uuid) -> bool {
         Engine::is_locked(self, node)
+    }
+
+    fn forget(&self, node: Uuid) {
+        Engine::forget(self, node);
     }
 }

@@ -31,11 +31,12 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     state_directory(&arguments.state_dir)?;
     let _lock = lock(&arguments.state_dir)?;
     let store = Arc::new(Store::open(&arguments.state_dir.join("tacit.sqlite"))?);
-    let engine = engine(&arguments, &store).await?;
-    let app = router(ApiState { store, engine, public_url: None });
+    // Before any flow goes on: an address that is taken must not leave a step half done.
     let listener = TcpListener::bind(arguments.listen)
         .await
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
+    let engine = engine(&arguments, &store).await?;
+    let app = router(ApiState { store, engine, public_url: None });
     tracing::info!(address = %listener.local_addr()?, "the API is served");
     let asked = CancellationToken::new();
     let served = axum::serve(listener, app).with_graceful_shutdown(asked.clone().cancelled_owned());

@@ -44,6 +44,11 @@ impl Engine {
             port: Some(boot.address.port()),
         };
         let medium = template.medium(&config).map_err(|error| chain(&error))?;
+        let mut published = self.published.lock().expect("no holder of the lock panics");
+        // The key of an earlier boot is not for anybody to fetch any more.
+        if let Some(earlier) = published.insert(node.uuid, boot.media_token.clone()) {
+            self.media.unregister(&earlier);
+        }
         self.media.register(&boot.media_token, medium);
         Ok(self.media.url(&boot.media_token))
     }
@@ -52,11 +57,12 @@ impl Engine {
         self.store.transact(|tx| tx.doc::<BootRecord>(BOOT_DOC, id))
     }
 
-    pub(super) fn withdraw_medium(&self, id: Uuid) -> Result<(), StoreError> {
-        if let Some(boot) = self.boot_record(id)? {
-            self.media.unregister(&boot.media_token);
+    /// Ends the serving of the node's medium, which holds the key of a boot that is over.
+    pub(super) fn withdraw_medium(&self, id: Uuid) {
+        let token = self.published.lock().expect("no holder of the lock panics").remove(&id);
+        if let Some(token) = token {
+            self.media.unregister(&token);
         }
-        Ok(())
     }
 
     /// How far the BMC has read the medium: the only sign of life before the agent speaks.

@@ -19,12 +19,12 @@ use crate::states::{Event, Position, ProvisionState, next};
 use crate::store::{NewHistory, Severity, StoreError, Tx, now_iso};
 
 /// Goes on until the flow has ended, one way or the other.
-pub(super) async fn drive(engine: Arc<Engine>, node: Uuid, cancel: CancellationToken) {
+pub(super) async fn drive(engine: Arc<Engine>, node: Uuid, number: u64, cancel: CancellationToken) {
     if let Err(error) = follow(&engine, node, &cancel).await {
         // The store did not take a record. Going on would lose steps; the next start takes the flow up again.
         tracing::error!(%node, error = chain(&error), "flow stopped: the store failed");
     }
-    engine.released(node);
+    engine.released(node, number);
 }
 
 async fn follow(engine: &Arc<Engine>, id: Uuid, cancel: &CancellationToken) -> Result<(), StoreError> {
@@ -132,10 +132,7 @@ fn apply(tx: &Tx<'_>, node: &mut Node, flow: &mut FlowRecord, effect: Effect) ->
             }
         }
         Effect::Medium(boot) => tx.put_doc(BOOT_DOC, node.uuid, &*boot)?,
-        Effect::MediumGone => {
-            tx.delete_doc(BOOT_DOC, node.uuid)?;
-            node.driver_internal_info.remove("agent_url");
-        }
+        Effect::MediumGone => apply_medium_gone(tx, node)?,
         Effect::Agent { url, version, boot_id } => {
             node.driver_internal_info.insert("agent_url".into(), url.into());
             node.driver_internal_info.insert("agent_version".into(), version.into());
@@ -263,7 +260,7 @@ pub(super) fn abandon(
 
 /// Stops what the agent may still do, powers the machine off and takes the medium out; then the node is free.
 async fn let_go(engine: &Arc<Engine>, node: &Node, flow: &FlowRecord) -> Result<(), StoreError> {
-    let mut power = None;
+    let (mut power, mut kept) = (None, None);
     if flow.kind != FlowKind::Verify {
         if let Some(boot) = engine.boot_record(node.uuid)?
             && let Ok(client) = AgentClient::of_boot(&engine.pki, &boot)
@@ -275,15 +272,22 @@ async fn let_go(engine: &Arc<Engine>, node: &Node, flow: &FlowRecord) -> Result<
             Ok(()) => power = Some(PowerState::Off),
             Err(error) => {
                 tracing::warn!(node = %node.uuid, error, "machine could not be let go");
-                engine.tell(node, "message", None, Some(format!("machine could not be let go: {error}")));
+                let words = format!("machine could not be let go, it may still run: {error}");
+                engine.tell(node, "message", None, Some(words.clone()));
+                kept = Some(words);
             }
         }
+        engine.withdraw_medium(node.uuid);
     }
     let node = engine.store.transact(|tx| {
         let Some(mut node) = tx.node(node.uuid)? else { return Ok(None) };
         if let Some(state) = power {
             set_power(&mut node, state);
-            apply_medium_gone(tx, &mut node)?;
+        }
+        apply_medium_gone(tx, &mut node)?;
+        if let Some(event) = kept {
+            let event_type = event_type(flow.kind).into();
+            tx.add_history(node.uuid, NewHistory { severity: Severity::Error, event_type, event })?;
         }
         node.reservation = None;
         node.clean_step = Map::new();

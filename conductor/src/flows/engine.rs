@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,9 +47,14 @@ pub struct Engine {
     pub(super) template: Option<Arc<MediaTemplate>>,
     events: EventLog,
     running: Mutex<HashMap<Uuid, Running>>,
+    started: AtomicU64,
+    /// Token of the medium that is served for a node: one at most.
+    pub(super) published: Mutex<HashMap<Uuid, String>>,
 }
 
 struct Running {
+    /// Tells this flow from the next one of the same node.
+    number: u64,
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -70,6 +76,8 @@ impl Engine {
             template,
             events: EventLog::new(),
             running: Mutex::new(HashMap::new()),
+            started: AtomicU64::new(0),
+            published: Mutex::new(HashMap::new()),
         })
     }
 
@@ -119,10 +127,11 @@ impl Engine {
 
     pub(super) fn start(self: &Arc<Self>, id: Uuid) {
         let cancel = CancellationToken::new();
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
         // The lock is held over the spawn: a flow that ends at once must find its entry to remove.
         let mut running = self.running.lock().expect("no holder of the lock panics");
-        let task = tokio::spawn(driver::drive(self.clone(), id, cancel.clone()));
-        running.insert(id, Running { cancel, task });
+        let task = tokio::spawn(driver::drive(self.clone(), id, number, cancel.clone()));
+        running.insert(id, Running { number, cancel, task });
     }
 
     /// Tells the flow of the node, if one runs here, to stop what it does.
@@ -132,8 +141,18 @@ impl Engine {
         }
     }
 
-    pub(super) fn released(&self, id: Uuid) {
-        self.running.lock().expect("no holder of the lock panics").remove(&id);
+    /// The task of a flow is at its end. The node's next flow may have been started meanwhile: its entry stays.
+    pub(super) fn released(&self, id: Uuid, number: u64) {
+        let mut running = self.running.lock().expect("no holder of the lock panics");
+        if running.get(&id).is_some_and(|running| running.number == number) {
+            running.remove(&id);
+        }
+    }
+
+    /// A node was deleted: what is done for it stops, its machine is let go, its medium is served no longer.
+    pub fn forget(&self, id: Uuid) {
+        self.withdraw_medium(id);
+        self.cancel(id);
     }
 
     /// Waits until no flow of the node runs here any more.
@@ -172,5 +191,34 @@ fn event_of(
         step,
         message,
         progress,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn flow_that_ends_late_leaves_the_entry_of_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = EngineConfig {
+            hostname: "host".into(),
+            image_dir: directory.path().to_owned(),
+            agent_timeout: Duration::from_secs(1),
+            automated_clean: true,
+        };
+        let pki = Pki::open_or_create(&directory.path().join("pki")).unwrap();
+        let media = MediaServer::bind(([127, 0, 0, 1], 0).into(), None).await.unwrap();
+        let store = Arc::new(Store::in_memory().unwrap());
+        let engine = Engine::new(config, store, pki, Arc::new(media), None);
+        let (id, cancel) = (Uuid::new_v4(), CancellationToken::new());
+        let task = tokio::spawn(std::future::pending());
+        let running = Running { number: 1, cancel: cancel.clone(), task };
+        engine.running.lock().unwrap().insert(id, running);
+        engine.released(id, 0);
+        engine.cancel(id);
+        assert!(cancel.is_cancelled(), "the flow that runs cannot be aborted any more");
+        engine.released(id, 1);
+        assert!(engine.running.lock().unwrap().is_empty());
     }
 }

@@ -113,6 +113,9 @@ impl Work<'_> {
             FlowStep::Inspect => {
                 let operation = self.operate("poll.get_hardware_info", Map::new(), None).await?;
                 let inventory = operation.result.unwrap_or_default();
+                if !inventory["disks"].is_array() || !inventory["interfaces"].is_array() {
+                    return Err(StepError::Refused("the agent's answer is not an inventory".into()));
+                }
                 let message = inventory_line(&inventory);
                 done(Effect::Inventory(inventory), message)
             }
@@ -128,7 +131,7 @@ impl Work<'_> {
                 let bmc = self.bmc()?;
                 bmc.eject_media().await?;
                 bmc.set_boot(BootTarget::Hdd, false).await?;
-                self.engine.withdraw_medium(self.node.uuid)?;
+                self.engine.withdraw_medium(self.node.uuid);
                 done(Effect::MediumGone, "medium ejected, boots from disk")
             }
             FlowStep::ForgetInstance => done(Effect::InstanceForgotten, "instance forgotten"),
@@ -169,7 +172,14 @@ impl Work<'_> {
             let last = match client.status().await {
                 Ok(status) => {
                     check_identity(&expected, &status).map_err(StepError::WrongMachine)?;
-                    client.set_clock().await?;
+                    if let Err(error) = client.set_clock().await {
+                        // The link may still flap at this moment; only what waiting cannot mend ends the step.
+                        if !error.is_transient() || started.elapsed() > self.engine.config.agent_timeout {
+                            return Err(error.into());
+                        }
+                        tokio::time::sleep(POLL).await;
+                        continue;
+                    }
                     let message = format!(
                         "agent {} answered at {}, {:.1} s after kernel start ({:.2} s of them the agent's)",
                         status.version,

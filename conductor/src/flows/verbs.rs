@@ -138,6 +138,7 @@ impl Engine {
                 Some(FlowRecord::inspect(id))
             }
             Event::Provide if !self.cleans(node) => {
+                node.last_error = None;
                 advance(node, Event::Done);
                 None
             }

@@ -19,6 +19,8 @@ pub(crate) struct FakeEngine {
     pub(crate) locked: AtomicBool,
     /// The lock is let go after it was looked at so many times.
     pub(crate) locked_looks: AtomicU32,
+    /// Nodes that were deleted.
+    pub(crate) forgotten: Mutex<Vec<Uuid>>,
 }
 
 impl FakeEngine {
@@ -28,6 +30,7 @@ impl FakeEngine {
             requests: Mutex::new(Vec::new()),
             locked: AtomicBool::new(false),
             locked_looks: AtomicU32::new(0),
+            forgotten: Mutex::new(Vec::new()),
         }
     }
 
@@ -104,5 +107,9 @@ impl Verbs for FakeEngine {
             return self.locked_looks.fetch_sub(1, Ordering::SeqCst) > 0;
         }
         self.locked.load(Ordering::SeqCst)
+    }
+
+    fn forget(&self, node: Uuid) {
+        self.forgotten.lock().unwrap().push(node);
     }
 }

@@ -38,11 +38,19 @@ struct State {
     behaviour: Behaviour,
     power_ons: usize,
     config: Option<NodeConfig>,
+    medium: Option<String>,
 }
 
 impl Machine {
     pub(super) fn new(program: PathBuf, disks: Vec<PathBuf>, directory: &Path, address: SocketAddr) -> Self {
-        let state = State { on: false, agent: None, behaviour: Behaviour::Agent, power_ons: 0, config: None };
+        let state = State {
+            on: false,
+            agent: None,
+            behaviour: Behaviour::Agent,
+            power_ons: 0,
+            config: None,
+            medium: None,
+        };
         Self { address, program, disks, directory: directory.to_owned(), state: Mutex::new(state) }
     }
 
@@ -62,6 +70,11 @@ impl Machine {
     /// The configuration that the medium carried at the last boot.
     pub fn config(&self) -> Option<NodeConfig> {
         self.state.lock().expect("no holder of the lock panics").config.clone()
+    }
+
+    /// URL of the medium that was inserted at the last power-on.
+    pub fn medium(&self) -> Option<String> {
+        self.state.lock().expect("no holder of the lock panics").medium.clone()
     }
 
     /// Ends the agent as the kernel's memory killer would.
@@ -94,6 +107,7 @@ impl Machine {
             }
             state.on = true;
             state.power_ons += 1;
+            state.medium = medium.map(str::to_owned);
             state.behaviour.clone()
         };
         let config = match (behaviour, medium) {
