@@ -117,7 +117,10 @@ pub(super) enum NodeCommand {
     /// Check what a deployment needs
     Validate { node: String },
     /// Forget a machine
-    Delete { nodes: Vec<String> },
+    Delete {
+        #[arg(required = true)]
+        nodes: Vec<String>,
+    },
     /// Follow what is done on a machine now
     Watch {
         node: String,
@@ -138,7 +141,10 @@ pub(super) enum PortCommand {
         node: Option<String>,
     },
     /// Remove a network interface, by UUID or MAC address
-    Delete { ports: Vec<String> },
+    Delete {
+        #[arg(required = true)]
+        ports: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +220,7 @@ pub(super) struct SetArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct VerbArguments {
+    /// Name or UUID
     pub(super) node: String,
     /// Wait until it is done, at most so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "7200")]

@@ -74,6 +74,10 @@ pub(super) fn image(arguments: &ImageArguments) -> Result<Map<String, Value>, Cl
         info.insert("image_disk_format".into(), format.clone().into());
     }
     if let Some(checksum) = &arguments.checksum {
+        // The other forms, which an earlier deployment may have left, must not contradict this one.
+        for key in ["image_checksum", "image_os_hash_algo", "image_os_hash_value"] {
+            info.insert(key.into(), Value::Null);
+        }
         match checksum.split_once(':') {
             Some((algorithm @ ("sha256" | "sha512" | "md5"), value)) => {
                 info.insert("image_os_hash_algo".into(), algorithm.into());
@@ -128,11 +132,13 @@ mod tests {
             image(&ImageArguments { checksum: Some(checksum.to_owned()), ..ImageArguments::default() })
                 .map(Value::Object)
         };
-        let hash = json!({"image_os_hash_algo": "sha512", "image_os_hash_value": "ab"});
-        assert_eq!(of("sha512:ab").unwrap(), hash);
-        assert_eq!(of("http://h/SUMS").unwrap(), json!({"image_checksum": "http://h/SUMS"}));
+        // The forms that were not given are taken back: an older one of them would win.
+        let wanted = |checksum: Value, algorithm: Value, value: Value| json!({"image_checksum": checksum, "image_os_hash_algo": algorithm, "image_os_hash_value": value});
+        let null = Value::Null;
+        assert_eq!(of("sha512:ab").unwrap(), wanted(null.clone(), "sha512".into(), "ab".into()));
+        assert_eq!(of("http://h/SUMS").unwrap(), wanted("http://h/SUMS".into(), null.clone(), null.clone()));
         let hex = "0".repeat(64);
-        assert_eq!(of(&hex).unwrap(), json!({"image_checksum": hex}));
+        assert_eq!(of(&hex).unwrap(), wanted(hex.into(), null.clone(), null));
         assert!(of("crc:1").is_err());
         assert!(of("zz").is_err());
     }

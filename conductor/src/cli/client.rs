@@ -21,6 +21,10 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(url: &str) -> Result<Self, CliError> {
         let url = url.trim_end_matches('/').trim_end_matches("/v1").to_owned();
+        let parsed = reqwest::Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        if parsed.is_none_or(|url| !url.has_host()) {
+            return Err(CliError::Usage(format!("--url takes http://HOST:PORT, not {url}")));
+        }
         let built = reqwest::Client::builder().no_proxy().build();
         let http = built.map_err(|source| CliError::Answer { url: url.clone(), source })?;
         Ok(Self { http, url })
@@ -137,6 +141,17 @@ pub(super) fn node_path(node: &str, tail: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_url_is_wrong_usage() {
+        for url in ["foo", "127.0.0.1:6385", "ftp://h", ""] {
+            assert!(matches!(Client::new(url), Err(CliError::Usage(_))), "{url}");
+        }
+        assert_eq!(
+            Client::new("http://h:1/v1/").ok().map(|client| client.url),
+            Some("http://h:1".to_owned())
+        );
+    }
 
     #[test]
     fn the_sentence_of_an_error_is_found() {

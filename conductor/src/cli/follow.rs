@@ -40,6 +40,8 @@ fn standing(node: &Value, goal: Goal) -> Standing {
     if let Goal::Power(wanted) = goal {
         return match (text("target_power_state"), text("power_state")) {
             (Some(_), _) => Standing::UnderWay,
+            // Starting an action clears it: a reboot that failed leaves the power on, too.
+            _ if text("last_error").is_some() => Standing::Failed,
             (None, Some(power)) if power == wanted => Standing::Reached,
             _ => Standing::Failed,
         };
@@ -100,8 +102,11 @@ async fn until(
             Ok((record, Standing::UnderWay)) => {
                 away_since = None;
                 if let Some(limit) = limit.filter(|limit| begun.elapsed() >= *limit) {
-                    let state =
-                        record.get("provision_state").and_then(Value::as_str).unwrap_or("busy").to_owned();
+                    let text = |field: &str| record.get(field).and_then(Value::as_str);
+                    let state = match goal {
+                        Goal::Power(wanted) => format!("on the way to {wanted}"),
+                        _ => text("provision_state").unwrap_or("busy").to_owned(),
+                    };
                     return Err(CliError::TimedOut {
                         node: node.to_owned(),
                         state,
@@ -209,5 +214,7 @@ mod tests {
         assert_eq!(standing(&node("power on", Some("power off")), off), Standing::UnderWay);
         assert_eq!(standing(&node("power off", None), off), Standing::Reached);
         assert_eq!(standing(&node("power on", None), off), Standing::Failed);
+        let failed = json!({"power_state": "power on", "last_error": "BMC: no answer"});
+        assert_eq!(standing(&failed, Goal::Power("power on")), Standing::Failed);
     }
 }

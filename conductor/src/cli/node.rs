@@ -157,10 +157,25 @@ async fn deploy(client: &Client, arguments: &DeployArguments, json: bool) -> Res
         info.entry("image_type").or_insert_with(|| "whole-disk".into());
     }
     if !info.is_empty() {
+        may_deploy(client, arguments).await?;
         let patch = node_change::patch([("instance_info".to_owned(), info.into())].into_iter().collect());
         client.patch(&node_path(&arguments.verb.node, ""), &patch.into()).await?;
     }
     verb(client, &arguments.verb, &body, Goal::State("active"), json).await
+}
+
+/// Refuses before anything is changed: what a node that is in use runs must stay on record.
+async fn may_deploy(client: &Client, arguments: &DeployArguments) -> Result<(), CliError> {
+    let name = &arguments.verb.node;
+    let node = client.get(&node_path(name, "")).await?;
+    let state = field(&node, "provision_state");
+    let again = matches!(state.as_str(), "active" | "error");
+    match state.as_str() {
+        "available" | "deploy failed" => Ok(()),
+        _ if again && arguments.rebuild => Ok(()),
+        _ if again => Err(CliError::Failed(format!("{name} is {state}: --rebuild writes over it"))),
+        _ => Err(CliError::Failed(format!("{name} is {state}: only available machines are deployed"))),
+    }
 }
 
 async fn power(

@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(size(1024 * 1024), "1.0 MiB");
         assert_eq!(size(3_435_973_837), "3.2 GiB");
         assert_eq!(size(1024 * 1024 - 1), "1.0 MiB");
-        assert_eq!(duration(3.14), "3.1 s");
+        assert_eq!(duration(3.12), "3.1 s");
         assert_eq!(duration(75.0), "1 min 15 s");
         assert_eq!(duration(3725.0), "1 h 02 min");
     }
