@@ -233,7 +233,7 @@ pub(super) struct DeployArguments {
     pub(super) verb: VerbArguments,
     #[command(flatten)]
     pub(super) image: ImageArguments,
-    /// Config drive: an ISO image (gzipped and encoded or not), a directory, a JSON file, or a URL
+    /// Config drive: a gzipped ISO image (in base64 or not), a directory, a file NAME.json, or a URL
     #[arg(long, value_name = "FILE|DIR|URL")]
     pub(super) config_drive: Option<String>,
     /// Write again over a deployment
