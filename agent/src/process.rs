@@ -1,12 +1,34 @@
 //! Facts about this process and this boot.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use crate::clock::{unix_time, uptime};
 
 /// Environment variable by which the init process tells its own start, in seconds of uptime.
 pub const STARTED_UPTIME_VARIABLE: &str = "TACIT_STARTED_UPTIME";
+
+/// Environment variable by which the init process names the file that it makes when the drivers of all devices that
+/// were there are loaded.
+pub const DEVICES_READY_VARIABLE: &str = "TACIT_DEVICES_READY";
+
+/// How long a driver may hold up commands. Host adapters with many disks take tens of seconds.
+const DEVICES_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until the machine's devices have their drivers. The agent answers before that; commands look at devices.
+pub fn wait_for_devices() {
+    let Some(ready) = std::env::var_os(DEVICES_READY_VARIABLE).map(PathBuf::from) else { return };
+    let begun = Instant::now();
+    while !ready.exists() {
+        if begun.elapsed() > DEVICES_PATIENCE {
+            tracing::warn!("drivers are still being loaded after {} s", DEVICES_PATIENCE.as_secs());
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 /// `/proc/sys/kernel/random/boot_id`.
 pub fn boot_id() -> String {

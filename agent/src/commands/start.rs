@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::table::{Call, CommandSpec, Kind};
 use crate::agent::Agent;
 use crate::jobs::{CommandError, JobContext};
+use crate::process::wait_for_devices;
 
 /// Starts `spec`, which holds the agent's one place as `job`.
 pub fn spawn(agent: &Arc<Agent>, spec: &'static CommandSpec, params: Map<String, Value>, job: JobContext) {
@@ -15,6 +16,7 @@ pub fn spawn(agent: &Arc<Agent>, spec: &'static CommandSpec, params: Map<String,
     let worker = {
         let (agent, job) = (agent.clone(), job.clone());
         move || {
+            wait_for_devices();
             // IPA shows a synchronous command that failed under its dotted name (IPA contract §1.4).
             let name_if_failed = (spec.kind == Kind::Sync).then_some(spec.name);
             agent.jobs.run(&job, name_if_failed, |job_context| {

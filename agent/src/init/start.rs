@@ -13,13 +13,15 @@ use super::modules::Loader;
 use super::{coldplug, mounts, network, supervise, uevents};
 use crate::clock::raise_to;
 
+/// Made when the drivers of all devices that were there are loaded.
+pub(super) const DEVICES_READY: &str = "/run/tacit-devices-ready";
+
 /// Never returns. `process_start` is the uptime at which this process began, in seconds.
 pub(crate) fn run(process_start: f64) -> ! {
     mounts::mount_first();
     use_console();
     say(concat!("tacit-agent ", env!("CARGO_PKG_VERSION")));
-    let loader = load_modules();
-    mounts::mount_efi_variables();
+    let loader = load_network_cards();
     let Some(config) = read_config(Path::new(CREDENTIAL_PATH)) else { supervise::idle() };
     match raise_to(config.made_at) {
         Ok(true) => say("the clock was behind; set to when the medium was made"),
@@ -28,6 +30,7 @@ pub(crate) fn run(process_start: f64) -> ! {
     }
     say(format!("node {}", config.node_uuid));
     load_link_kinds(&loader, &config);
+    load_the_rest(&loader);
     network::bring_up(config.network_data.as_ref());
     drop(config);
     supervise::supervise(CREDENTIAL_PATH, process_start)
@@ -60,7 +63,7 @@ fn load_link_kinds(loader: &Mutex<Loader>, config: &NodeConfig) {
     }
 }
 
-fn load_modules() -> Arc<Mutex<Loader>> {
+fn load_network_cards() -> Arc<Mutex<Loader>> {
     let manifest: ModuleManifest = match fs::read(MODULE_MANIFEST_PATH)
         .map_err(|error| error.to_string())
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
@@ -71,18 +74,36 @@ fn load_modules() -> Arc<Mutex<Loader>> {
             ModuleManifest::default()
         }
     };
-    let listener = uevents::listen();
-    let loader = Arc::new(Mutex::new(Loader::new(manifest)));
-    {
-        let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
-        loader.load_always();
-        coldplug::coldplug(&mut loader);
+    let mut loader = Loader::new(manifest);
+    coldplug::coldplug_network(&mut loader);
+    Arc::new(Mutex::new(loader))
+}
+
+/// Loads what every machine needs and the drivers of all other devices while the network comes up and the agent begins to serve, then those of
+/// devices that come later. Commands wait for [`DEVICES_READY`].
+fn load_the_rest(loader: &Arc<Mutex<Loader>>) {
+    let work = {
+        let loader = loader.clone();
+        move || {
+            let listener = uevents::listen();
+            {
+                let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+                loader.load_always();
+                mounts::mount_efi_variables();
+                coldplug::coldplug(&mut loader);
+            }
+            if let Err(error) = fs::write(DEVICES_READY, "") {
+                say(format!("{DEVICES_READY}: {error}; commands wait in vain"));
+            }
+            match listener {
+                Ok(socket) => uevents::watch(&socket, &loader),
+                Err(error) => say(format!("does not hear of new devices: {error}")),
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("devices".into()).spawn(work) {
+        say(format!("no thread to load drivers on: {error}"));
     }
-    match listener {
-        Ok(socket) => uevents::watch(socket, loader.clone()),
-        Err(error) => say(format!("does not hear of new devices: {error}")),
-    }
-    loader
 }
 
 /// The node's configuration, or a word to who watches why there is none.

@@ -9,8 +9,9 @@ use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
 
 use super::console::say;
+use super::start::DEVICES_READY;
 use crate::clock::uptime;
-use crate::process::STARTED_UPTIME_VARIABLE;
+use crate::process::{DEVICES_READY_VARIABLE, STARTED_UPTIME_VARIABLE};
 
 /// An agent that dies sooner than this is started again only after this long.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
@@ -46,6 +47,7 @@ fn spawn(config: &str, process_start: f64) -> std::io::Result<Pid> {
         .arg0("tacit-agent")
         .args(["serve", "--config", config])
         .env(STARTED_UPTIME_VARIABLE, process_start.to_string())
+        .env(DEVICES_READY_VARIABLE, DEVICES_READY)
         .spawn()?;
     let id = i32::try_from(child.id()).expect("the kernel's process ids are positive i32");
     Ok(Pid::from_raw(id))

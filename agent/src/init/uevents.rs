@@ -1,6 +1,6 @@
 //! Devices that come later.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use netlink_sys::protocols::NETLINK_KOBJECT_UEVENT;
 use netlink_sys::{Socket, SocketAddr};
@@ -19,31 +19,26 @@ pub(super) fn listen() -> std::io::Result<Socket> {
     Ok(socket)
 }
 
-/// Loads modules for devices as they come, on a thread of its own.
-pub(super) fn watch(socket: Socket, loader: Arc<Mutex<Loader>>) {
-    let work = move || {
-        loop {
-            let mut buffer = Vec::with_capacity(BUFFER);
-            match socket.recv(&mut buffer, 0) {
-                Ok(_) => {
-                    if let Some(device) = added_device(&buffer) {
-                        loader.lock().unwrap_or_else(PoisonError::into_inner).load_for(device);
-                    }
-                }
-                // The kernel dropped events: those devices have a modalias, which a look at all of them finds.
-                Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENOBUFS as i32) => {
-                    super::coldplug::coldplug(&mut loader.lock().unwrap_or_else(PoisonError::into_inner));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    say(format!("no longer hears of new devices: {error}"));
-                    return;
+/// Loads modules for devices as they come. Returns when the kernel no longer tells.
+pub(super) fn watch(socket: &Socket, loader: &Mutex<Loader>) {
+    loop {
+        let mut buffer = Vec::with_capacity(BUFFER);
+        match socket.recv(&mut buffer, 0) {
+            Ok(_) => {
+                if let Some(device) = added_device(&buffer) {
+                    loader.lock().unwrap_or_else(PoisonError::into_inner).load_for(device);
                 }
             }
+            // The kernel dropped events: those devices have a modalias, which a look at all of them finds.
+            Err(error) if error.raw_os_error() == Some(nix::errno::Errno::ENOBUFS as i32) => {
+                super::coldplug::coldplug(&mut loader.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                say(format!("no longer hears of new devices: {error}"));
+                return;
+            }
         }
-    };
-    if let Err(error) = std::thread::Builder::new().name("uevents".into()).spawn(work) {
-        say(format!("does not hear of new devices: {error}"));
     }
 }
 
