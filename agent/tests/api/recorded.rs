@@ -30,12 +30,13 @@ fn documents() {
         "{\"commands\": [{\"href\": \"https://127.0.0.1:9999/v1/commands\", \"rel\": \"self\"}, {\"href\": \"https://127.0.0.1:9999/commands\", \"rel\": \"bookmark\"}], \"status\": [{\"href\": \"https://127.0.0.1:9999/v1/status\", \"rel\": \"self\"}, {\"href\": \"https://127.0.0.1:9999/status\", \"rel\": \"bookmark\"}], \"media_types\": [{\"base\": \"application/json\", \"type\": \"application/vnd.openstack.ironic-python-agent.v1+json\"}], \"id\": \"v1\", \"links\": [{\"href\": \"https://127.0.0.1:9999/v1\", \"rel\": \"self\"}, {\"href\": \"https://docs.openstack.org/ironic-python-agent/\", \"rel\": \"describedby\", \"type\": \"text/html\"}]}",
     );
     let status = agent.get("/v1/status");
-    let parsed = status.json();
-    let expected = format!(
-        "{{\"started_at\": {}, \"version\": \"{}\"}}",
-        parsed["started_at"],
-        env!("CARGO_PKG_VERSION")
-    );
+    // As text: reading a number and writing it again may change its last digit.
+    let expected = status.text();
+    let number = expected
+        .strip_prefix("{\"started_at\": ")
+        .and_then(|rest| rest.strip_suffix(concat!(", \"version\": \"", env!("CARGO_PKG_VERSION"), "\"}")))
+        .expect("exactly two fields, in Python's spelling");
+    assert!(number.parse::<f64>().is_ok_and(|time| time > 1.7e9), "{number}");
     assert_answer(&status, 200, &expected);
     assert_answer(&agent.get("/status"), 200, &expected);
     let head = agent.caller.request("HEAD", "/v1/status", None);
