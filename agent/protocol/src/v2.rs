@@ -137,11 +137,19 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum EventKind {
-    Started { command: String },
+    Started {
+        command: String,
+    },
     Progress(Progress),
-    Finished { state: OperationState, error: Option<OperationError> },
+    Finished {
+        state: OperationState,
+        error: Option<OperationError>,
+    },
     /// Not sent yet.
-    Log { level: String, message: String },
+    Log {
+        level: String,
+        message: String,
+    },
     /// An operation waits for a lent connection.
     LendWanted,
 }
