@@ -389,7 +389,8 @@ impl Source for Script {
             None => (usize::MAX, None),
         };
         reader.until = start.saturating_add(len).min(self.bytes.len());
-        reader.then = then;
+        // What would happen behind the end does not.
+        reader.then = then.filter(|_| start.saturating_add(len) < self.bytes.len());
         let now = format!("\"{}\"", self.etag);
         if offset > 0 && etag.is_some_and(|before| before != now) {
             // As `If-Range` does: the whole new content.
