@@ -124,7 +124,7 @@ impl Fetcher {
     pub(crate) fn peek_tail(&mut self, len: u64) -> Option<Vec<u8>> {
         let start = self.total?.checked_sub(len)?;
         self.reader = None;
-        let opened = self.sources[self.current].open(start, self.etag.as_deref()).ok()?;
+        let opened = self.sources[self.current].open(start, Some(len), self.etag.as_deref()).ok()?;
         if opened.offset != start || opened.total != self.total {
             return None;
         }
@@ -147,7 +147,7 @@ impl Fetcher {
 
     fn open(&mut self) -> Result<(), Trouble> {
         let Opened { mut reader, total, etag, offset } =
-            self.sources[self.current].open(self.offset, self.etag.as_deref())?;
+            self.sources[self.current].open(self.offset, None, self.etag.as_deref())?;
         if self.offset > 0 {
             let changed = |what: String| Trouble::Open(SourceError::Changed { reason: what });
             if let (Some(before), Some(now)) = (self.total, total)

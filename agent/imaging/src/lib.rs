@@ -12,6 +12,8 @@ mod codec;
 mod config_drive;
 mod digest;
 mod error;
+#[expect(dead_code, reason = "the formats that use it follow")]
+mod extent;
 mod fetch;
 mod gpt;
 mod mbr;

@@ -10,7 +10,8 @@ pub trait Source: Send {
     /// URL or path for messages, without credentials.
     fn describe(&self) -> String;
 
-    /// Opens the image for reading from `offset` bytes on. `etag` is what an earlier opening of this source returned:
+    /// Opens the image for reading from `offset` bytes on; of `len`, no more than so many bytes will be read (a server is
+    /// asked for these alone, so that its connection serves again afterwards). `etag` is what an earlier opening of this source returned:
     /// the content must still be the same (`If-Range`, RFC 9110 §13.1.5).
     ///
     /// The reader's calls must not block for ever: one that stalls ([`RetryPolicy::stall`]) returns
@@ -19,7 +20,7 @@ pub trait Source: Send {
     /// # Errors
     ///
     /// [`SourceError`], by what helps: the same again, another source, or nothing.
-    fn open(&mut self, offset: u64, etag: Option<&str>) -> Result<Opened, SourceError>;
+    fn open(&mut self, offset: u64, len: Option<u64>, etag: Option<&str>) -> Result<Opened, SourceError>;
 }
 
 /// An opened source.
@@ -87,7 +88,7 @@ impl Source for FileSource {
         self.path.display().to_string()
     }
 
-    fn open(&mut self, offset: u64, etag: Option<&str>) -> Result<Opened, SourceError> {
+    fn open(&mut self, offset: u64, _len: Option<u64>, etag: Option<&str>) -> Result<Opened, SourceError> {
         let fatal = |reason: &str| {
             let reason = format!("cannot {reason} the file");
             move |error: std::io::Error| SourceError::Fatal { reason, source: Some(error.into()) }

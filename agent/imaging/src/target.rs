@@ -26,6 +26,14 @@ pub trait Target: Send + Sync {
     ///
     /// When part of it may read otherwise.
     fn zero(&self, offset: u64, len: u64) -> Result<(), TargetError>;
+    /// Makes a range that the image declares as a hole read as zeros; the device may give its blocks back.
+    ///
+    /// # Errors
+    ///
+    /// When part of it may read otherwise.
+    fn deallocate(&self, offset: u64, len: u64) -> Result<(), TargetError> {
+        self.zero(offset, len)
+    }
     /// Waits until everything is on stable storage.
     ///
     /// # Errors

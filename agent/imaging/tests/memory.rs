@@ -34,7 +34,7 @@ impl Source for Endless {
         "a large image".into()
     }
 
-    fn open(&mut self, offset: u64, _: Option<&str>) -> Result<Opened, SourceError> {
+    fn open(&mut self, offset: u64, _: Option<u64>, _: Option<&str>) -> Result<Opened, SourceError> {
         let reader = Box::new(Self { head: self.head.clone(), at: offset });
         Ok(Opened { reader, total: Some(IMAGE), etag: None, offset })
     }

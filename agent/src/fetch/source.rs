@@ -22,7 +22,7 @@ impl Source for HttpSource {
         self.url.redacted()
     }
 
-    fn open(&mut self, offset: u64, etag: Option<&str>) -> Result<Opened, SourceError> {
+    fn open(&mut self, offset: u64, _len: Option<u64>, etag: Option<&str>) -> Result<Opened, SourceError> {
         let got = self.fetcher.open(&self.url, offset, etag).map_err(|error| match error.kind {
             FetchKind::Retryable | FetchKind::TimedOut => {
                 SourceError::Retryable { reason: error.what, source: None }

@@ -183,8 +183,8 @@ fn files_are_sources() {
     assert!(error.to_string().contains("/no/such/image"), "{error}");
 
     let mut source = FileSource::new(file.path());
-    let etag = source.open(0, None).unwrap().etag.unwrap();
-    assert_eq!(source.open(100, Some(&etag)).unwrap().offset, 100);
+    let etag = source.open(0, None, None).unwrap().etag.unwrap();
+    assert_eq!(source.open(100, None, Some(&etag)).unwrap().offset, 100);
     std::fs::write(file.path(), b"shorter").unwrap();
-    assert!(matches!(source.open(0, Some(&etag)), Err(SourceError::Changed { .. })));
+    assert!(matches!(source.open(0, None, Some(&etag)), Err(SourceError::Changed { .. })));
 }

@@ -358,7 +358,7 @@ impl Source for Script {
         self.name.into()
     }
 
-    fn open(&mut self, offset: u64, etag: Option<&str>) -> Result<Opened, SourceError> {
+    fn open(&mut self, offset: u64, _len: Option<u64>, etag: Option<&str>) -> Result<Opened, SourceError> {
         self.log.opened.lock().unwrap().push(offset);
         let event = if self.events.is_empty() { None } else { Some(self.events.remove(0)) };
         let start = if self.ignores_range { 0 } else { offset as usize };
