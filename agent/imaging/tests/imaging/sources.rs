@@ -125,7 +125,7 @@ impl Source for Silent {
         "http://silent.test".into()
     }
 
-    fn open(&mut self, _: u64, _: Option<&str>) -> Result<Opened, SourceError> {
+    fn open(&mut self, _: u64, _: Option<u64>, _: Option<&str>) -> Result<Opened, SourceError> {
         Err(match self.0.recv() {
             Ok(()) => SourceError::Retryable { reason: "woken".into(), source: None },
             Err(_) => SourceError::Fatal { reason: "over".into(), source: None },
