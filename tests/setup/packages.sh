@@ -1,5 +1,6 @@
 #!/bin/bash
-# Debian packages (12 and 13). No recommended packages, and no service is started or enabled by their installation.
+# Debian packages (12 and 13): what building and testing need, or those that are named. No recommended packages, and no
+# service is started or enabled by their installation.
 . "$(dirname "$0")/env.sh"
 . /etc/os-release
 [ "${ID:-}" = debian ] || [[ " ${ID_LIKE:-} " == *" debian "* ]] || fail "this is ${PRETTY_NAME:-an unknown system}; the set-up knows Debian 12 and 13"
@@ -11,8 +12,9 @@ wanted=(
     nftables tcpdump iproute2 nginx openssl curl jq file                                                    # the lab's network
     mmdebstrap                                                                                              # the demo's Debian
 )
+[ $# = 0 ] || wanted=("$@")
 # Debian 13 has libvirt's storage driver (virtual media live in a storage pool) in a package of its own.
-[ "${VERSION_ID:-12}" -ge 13 ] && wanted+=(libvirt-daemon-driver-storage)
+[ $# = 0 ] && [ "${VERSION_ID:-12}" -ge 13 ] && wanted+=(libvirt-daemon-driver-storage)
 
 installed() { dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 missing=()
