@@ -10,11 +10,11 @@ use tokio::runtime::Handle;
 
 use crate::clock::Clock;
 use crate::commands::ImagingHardwareManager;
-use crate::fetch::LendPool;
 use crate::jobs::{EventLog, JobContext, Jobs, Journal, JournalError};
 use crate::logging::LogRing;
 use crate::power::Power;
 use crate::process::{Timeline, boot_id};
+use tacit_fetch::LendPool;
 
 /// How an agent is started.
 #[derive(Debug)]

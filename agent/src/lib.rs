@@ -9,7 +9,6 @@ pub mod api;
 mod cli;
 pub mod clock;
 pub mod commands;
-pub mod fetch;
 mod init;
 pub mod jobs;
 pub mod logging;

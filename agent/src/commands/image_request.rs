@@ -10,8 +10,8 @@ use tacit_protocol::image::{ImageInfo, Transport};
 
 use super::image_info::is_url;
 use crate::agent::Agent;
-use crate::fetch::{FetchError, FetchKind, Fetcher, Interest, Url, find_checksum};
 use crate::jobs::{CommandError, JobContext};
+use tacit_fetch::{FetchError, FetchKind, Fetcher, Interest, Url, find_checksum};
 
 /// Largest checksum file in bytes.
 const CHECKSUM_FILE: u64 = 1 << 20;

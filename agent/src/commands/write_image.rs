@@ -14,8 +14,8 @@ use super::imaging_faults::from_imaging;
 use super::imaging_job::{ImagingObserver, WatchedDisk};
 use super::root_device;
 use crate::agent::{Agent, Deployed};
-use crate::fetch::HttpSource;
 use crate::jobs::{CommandError, JobContext};
+use tacit_fetch::HttpSource;
 
 /// Writes what `image_info` names onto the node's root device. Returns IPA's sentence about it.
 pub(super) fn run(

@@ -6,8 +6,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use tower::ServiceExt;
 
-use super::Url;
-use super::lent::{Sender, handshake};
+use crate::Url;
+use crate::lent::{Sender, handshake};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -39,5 +39,6 @@ impl Direct {
 }
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    crate::jobs::CommandError::chain(error)
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

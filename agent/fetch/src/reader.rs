@@ -9,8 +9,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
 
-use super::lent::{LendPool, Sender};
-use super::{FetchKind, Interest};
+use crate::lent::{LendPool, Sender};
+use crate::{FetchKind, Interest};
 
 /// How often a waiting fetch looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(200);

@@ -11,10 +11,10 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use tokio::runtime::Handle;
 
-use super::direct::Direct;
-use super::lent::{LendPool, Sender};
-use super::reader::{BodyReader, Waited, wait};
-use super::{FetchError, FetchKind, Interest, Url};
+use crate::direct::Direct;
+use crate::lent::{LendPool, Sender};
+use crate::reader::{BodyReader, Waited, wait};
+use crate::{FetchError, FetchKind, Interest, Url};
 
 /// Longest silence, of a server or of the lender.
 const STALL: Duration = Duration::from_secs(60);

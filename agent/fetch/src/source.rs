@@ -2,7 +2,7 @@
 
 use tacit_imaging::{Opened, Source, SourceError};
 
-use super::{FetchKind, Fetcher, Url};
+use crate::{FetchKind, Fetcher, Url};
 
 /// One URL; opened anew at any offset, over whatever the fetcher's connector gives.
 #[derive(Debug)]

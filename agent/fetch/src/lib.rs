@@ -7,16 +7,16 @@ mod direct;
 mod error;
 mod lent;
 mod reader;
-mod redirect;
 mod source;
+mod url;
 
 pub use checksum::find_checksum;
 pub use client::{Fetcher, Got};
 pub use error::{FetchError, FetchKind};
 pub use lent::LendPool;
 pub use reader::BodyReader;
-pub use redirect::{Url, UrlError};
 pub use source::HttpSource;
+pub use url::{Url, UrlError};
 
 /// How a fetch learns that nobody wants it any more, and tells that it needs a lent connection.
 pub trait Interest: Send + Sync {
