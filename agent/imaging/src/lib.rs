@@ -22,6 +22,7 @@ mod pipeline;
 mod place;
 mod pool;
 mod progress;
+mod signature;
 mod sniff;
 mod source;
 mod table;
@@ -31,10 +32,13 @@ mod veil;
 mod write;
 
 pub use config_drive::{ConfigDriveError, MAX_CONFIG_DRIVE_BYTES, decode_config_drive};
-pub use digest::{DigestAlgorithm, DigestError, ExpectedDigest};
+pub use digest::{DigestAlgorithm, DigestError, ExpectedDigest, Md5};
 pub use error::{DiskLeft, Failure, ImagingError};
 pub use partition::{Partition, TableKind};
 pub use progress::{Observer, Progress};
+pub use signature::{
+    MAX_SIGNATURE_BYTES, Signature, SignatureError, SignatureHasher, TrustedComment, check_signature_keys,
+};
 pub use source::{FileSource, Opened, RetryPolicy, Source, SourceError};
 pub use table::TableError;
 pub use target::{Target, TargetError};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tacit_blockdev::{Access, Device};
 use tacit_imaging::{
-    ExpectedDigest, RetryPolicy, Source, WriteRequest, Written, decode_config_drive, write_image,
+    ExpectedDigest, Md5, RetryPolicy, Source, WriteRequest, Written, decode_config_drive, write_image,
 };
 
 use super::image_request::ImageRequest;
@@ -28,7 +28,7 @@ pub(super) fn run(
     let disk = root_device::choose(agent, node)?.name;
     let ImageRequest { info, urls, fetcher, algorithm, digest, config_drive } =
         ImageRequest::resolve(agent, job, image_info, configdrive)?;
-    let digest = ExpectedDigest::parse(algorithm.as_deref(), &digest)
+    let digest = ExpectedDigest::parse(algorithm.as_deref(), &digest, Md5::Refused)
         .map_err(|error| CommandError::invalid_params(error.to_string()))?;
     let config_drive = config_drive
         .map(|encoded| decode_config_drive(&encoded))

@@ -113,7 +113,7 @@ pub(crate) fn pack(bytes: &[u8], packing: Packing) -> Vec<u8> {
 pub(crate) fn sha256(bytes: &[u8]) -> ExpectedDigest {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
-    ExpectedDigest::parse(Some("sha256"), &hex).unwrap()
+    ExpectedDigest::parse(Some("sha256"), &hex, tacit_imaging::Md5::Refused).unwrap()
 }
 
 /// What was done to a disk.
