@@ -4,6 +4,7 @@ use std::io;
 
 use crate::config_drive::ConfigDriveError;
 use crate::digest::DigestAlgorithm;
+use crate::signature::SignatureError;
 use crate::table::TableError;
 use crate::target::TargetError;
 
@@ -39,6 +40,8 @@ pub enum Failure {
         "{url} holds {format} content, which is not supported: only raw images, also packed as gzip, xz or zstd"
     )]
     UnsupportedFormat { url: String, format: &'static str },
+    #[error("{url} holds {format} content packed as {codec}: only raw images are read out of packed files")]
+    UnsupportedInside { url: String, codec: &'static str, format: &'static str },
     #[error("{url} is declared as {declared} and holds {found} content")]
     FormatContradicts { url: String, declared: String, found: String },
     #[error("{url}: the {codec} stream is damaged or cut, after {decoded} decoded bytes")]
@@ -54,6 +57,12 @@ pub enum Failure {
     Table { url: String, device: String, source: TableError },
     #[error("{url}: the {algorithm} digest is {found}, expected {expected}")]
     Digest { url: String, algorithm: DigestAlgorithm, expected: String, found: String },
+    #[error("{url}: nobody vouches for this image")]
+    Signature { url: String, source: SignatureError },
+    #[error(
+        "{url}: neither a digest nor a signature nor a block map with digests says what the image must be"
+    )]
+    Unvouched { url: String },
     #[error("{device}: {doing} failed")]
     Target { device: String, doing: &'static str, source: TargetError },
     #[error("{device} reads back other bytes at offset {offset} than were written there")]

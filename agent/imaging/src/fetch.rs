@@ -36,9 +36,15 @@ pub(crate) struct Fetcher {
     reader: Option<Box<dyn Read + Send>>,
     /// Next byte to hand out.
     offset: u64,
+    /// Where the range ends that is being read; the image's own end where there is none.
+    end: Option<u64>,
+    /// Whether what is read counts as progress.
+    counts: bool,
     total: Option<u64>,
     /// Of the current source.
     etag: Option<String>,
+    /// Whether anything was read: from then on the length, and within one source the ETag, must stay.
+    opened: bool,
     /// Failures in a row since the last byte.
     failures: u32,
 }
@@ -61,8 +67,11 @@ impl Fetcher {
             counters,
             reader: None,
             offset: 0,
+            end: None,
+            counts: true,
             total: None,
             etag: None,
+            opened: false,
             failures: 0,
         })
     }
@@ -76,14 +85,49 @@ impl Fetcher {
         self.total
     }
 
-    /// Reads until `buf` is full or the image ends, and returns how much was read.
+    /// Goes on with this range; with everything from its start on where it has no end.
+    pub(crate) fn seek(&mut self, start: u64, end: Option<u64>) {
+        // A reader that was asked for another range is of no use, wherever it stands.
+        if start != self.offset || end != self.end {
+            self.reader = None;
+        }
+        self.offset = start;
+        self.end = end;
+    }
+
+    /// Checks that reading came as far as it was to.
+    pub(crate) fn expect_end(&self, found: u64, wanted: u64) -> Result<(), Stop> {
+        if found == wanted {
+            return Ok(());
+        }
+        Err(self.changed(format!("it ends at byte {found}")).into())
+    }
+
+    /// Fills `buf` from `offset` on, through a connection of its own (the present one is given up first, so that never
+    /// more than one is needed), and comes back to where reading was.
+    pub(crate) fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), Stop> {
+        let (offset_before, end_before) = (self.offset, self.end);
+        let end = offset.saturating_add(buf.len() as u64);
+        self.seek(offset, Some(end));
+        self.counts = false;
+        let filled = self.fill(buf);
+        self.counts = true;
+        self.reader = None;
+        self.seek(offset_before, end_before);
+        self.expect_end(offset + filled? as u64, end)
+    }
+
+    /// Reads until `buf` is full or the range or the image ends, and returns how much was read.
     pub(crate) fn fill(&mut self, buf: &mut [u8]) -> Result<usize, Stop> {
         let mut filled = 0;
         while filled < buf.len() {
-            if self.offset > 0 && self.total == Some(self.offset) {
+            if self.end.is_some_and(|end| self.offset >= end)
+                || (self.offset > 0 && self.total == Some(self.offset))
+            {
                 break;
             }
-            match self.read_some(&mut buf[filled..]) {
+            let within = self.end.map_or(u64::MAX, |end| end - self.offset).min((buf.len() - filled) as u64);
+            match self.read_some(&mut buf[filled..filled + within as usize]) {
                 Ok(0) if self.total.is_none_or(|total| total == self.offset) => break,
                 Ok(0) => {
                     let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the connection ended early");
@@ -93,7 +137,10 @@ impl Fetcher {
                     filled += read;
                     self.offset += read as u64;
                     self.failures = 0;
-                    self.counters.source_bytes.store(self.offset, Ordering::Relaxed);
+                    self.opened = true;
+                    if self.counts {
+                        self.counters.source_bytes.fetch_add(read as u64, Ordering::Relaxed);
+                    }
                     if let Some(total) = self.total.filter(|&total| self.offset > total) {
                         return Err(self.changed(format!("more than its {total} bytes")).into());
                     }
@@ -118,10 +165,9 @@ impl Fetcher {
         Ok(filled)
     }
 
-    /// The last `len` bytes of the source, through a connection of its own (the present one is given up first, so that
-    /// never more than one is needed). `None` when that does not work for whatever reason: the tail only
-    /// helps to refuse early.
-    pub(crate) fn peek_tail(&mut self, len: u64) -> Option<Vec<u8>> {
+    /// The last `len` bytes of the source. `None` when that does not work for whatever reason, or not without reading
+    /// all that lies before: the tail only helps to refuse early.
+    pub(crate) fn tail(&mut self, len: u64) -> Option<Vec<u8>> {
         let start = self.total?.checked_sub(len)?;
         self.reader = None;
         let opened = self.sources[self.current].open(start, Some(len), self.etag.as_deref()).ok()?;
@@ -146,9 +192,12 @@ impl Fetcher {
     }
 
     fn open(&mut self) -> Result<(), Trouble> {
-        let Opened { mut reader, total, etag, offset } =
-            self.sources[self.current].open(self.offset, None, self.etag.as_deref())?;
-        if self.offset > 0 {
+        let Opened { mut reader, total, etag, offset } = self.sources[self.current].open(
+            self.offset,
+            self.end.map(|end| end - self.offset),
+            self.etag.as_deref(),
+        )?;
+        if self.opened {
             let changed = |what: String| Trouble::Open(SourceError::Changed { reason: what });
             if let (Some(before), Some(now)) = (self.total, total)
                 && before != now

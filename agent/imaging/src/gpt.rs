@@ -45,6 +45,27 @@ fn header_crc(header: &[u8]) -> u32 {
 }
 
 impl Gpt {
+    /// A table without partitions for a disk of so many blocks.
+    pub(crate) fn empty(sector: u32, disk_blocks: u64, disk_guid: [u8; 16]) -> Result<Self, TableError> {
+        const ENTRIES: u32 = 128;
+        const ENTRY_SIZE: u32 = 128;
+        let entries = vec![0; (ENTRIES * ENTRY_SIZE) as usize];
+        let mut header = vec![0; 92];
+        header[..8].copy_from_slice(SIGNATURE);
+        header[8..12].copy_from_slice(&0x0001_0000_u32.to_le_bytes());
+        header[12..16].copy_from_slice(&92_u32.to_le_bytes());
+        header[24..32].copy_from_slice(&1_u64.to_le_bytes());
+        header[56..72].copy_from_slice(&disk_guid);
+        header[72..80].copy_from_slice(&2_u64.to_le_bytes());
+        header[80..84].copy_from_slice(&ENTRIES.to_le_bytes());
+        header[84..88].copy_from_slice(&ENTRY_SIZE.to_le_bytes());
+        let mut gpt = Self { sector: sector.into(), header, entries };
+        let first_usable = 2 + gpt.array_blocks();
+        gpt.header[40..48].copy_from_slice(&first_usable.to_le_bytes());
+        gpt.relocate(disk_blocks)?;
+        Ok(gpt)
+    }
+
     /// Reads the primary table out of the first bytes of an image.
     pub(crate) fn parse(head: &[u8], sector: u32) -> Result<Self, TableError> {
         let damaged = |what| TableError::Damaged { what };
@@ -119,7 +140,7 @@ impl Gpt {
         u64_at(&self.header, 40)
     }
 
-    fn last_usable(&self) -> u64 {
+    pub(crate) fn last_usable(&self) -> u64 {
         u64_at(&self.header, 48)
     }
 
@@ -149,6 +170,12 @@ impl Gpt {
                 size_lba: u64_at(slot, 40) - u64_at(slot, 32) + 1,
             })
             .collect()
+    }
+
+    /// A partition's own GUID as it lies on the disk.
+    pub(crate) fn guid(&self, number: u32) -> Option<[u8; 16]> {
+        let slot = self.slots().nth((number as usize).checked_sub(1)?)?;
+        if is_used(slot) { slot[16..].first_chunk().copied() } else { None }
     }
 
     /// Puts the backup table at the end of a disk of so many blocks, and makes the blocks before it usable.

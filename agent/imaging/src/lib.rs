@@ -12,9 +12,12 @@ mod codec;
 mod config_drive;
 mod digest;
 mod error;
-#[expect(dead_code, reason = "the formats that use it follow")]
 mod extent;
 mod fetch;
+mod frames;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gpt;
 mod mbr;
 mod partition;
@@ -22,24 +25,32 @@ mod pipeline;
 mod place;
 mod pool;
 mod progress;
+mod readback;
+mod request;
 mod signature;
 mod sniff;
 mod source;
+mod survey;
 mod table;
 mod tail;
 mod target;
+mod transform;
+mod unpack;
 mod veil;
+mod vouch;
 mod write;
+mod writers;
 
 pub use config_drive::{ConfigDriveError, MAX_CONFIG_DRIVE_BYTES, decode_config_drive};
 pub use digest::{DigestAlgorithm, DigestError, ExpectedDigest, Md5};
 pub use error::{DiskLeft, Failure, ImagingError};
 pub use partition::{Partition, TableKind};
 pub use progress::{Observer, Progress};
+pub use request::{Verify, WriteMode, WriteRequest, Written};
 pub use signature::{
     MAX_SIGNATURE_BYTES, Signature, SignatureError, SignatureHasher, TrustedComment, check_signature_keys,
 };
 pub use source::{FileSource, Opened, RetryPolicy, Source, SourceError};
 pub use table::TableError;
 pub use target::{Target, TargetError};
-pub use write::{WriteRequest, Written, write_image};
+pub use write::write_image;

@@ -4,6 +4,7 @@ use crate::partition::Partition;
 
 const SLOTS: usize = 4;
 const PROTECTIVE: u8 = 0xee;
+const ACTIVE: u8 = 0x80;
 /// Linux.
 const LINUX: u8 = 0x83;
 /// Cylinder, head and sector beyond what these fields can say.
@@ -24,6 +25,25 @@ impl Mbr {
         let mbr = Self(block);
         let valid_flags = (0..SLOTS).all(|slot| matches!(mbr.slot(slot)[0], 0x00 | 0x80));
         (!fat && valid_flags && !mbr.partitions().is_empty()).then_some(mbr)
+    }
+
+    /// A boot record without partitions and boot code.
+    pub(crate) fn empty(signature: u32) -> Self {
+        let mut block = [0; 512];
+        block[440..444].copy_from_slice(&signature.to_le_bytes());
+        block[510..].copy_from_slice(&[0x55, 0xaa]);
+        Self(block)
+    }
+
+    /// The boot record before a GPT (UEFI 2.10 §5.2.3) on a disk of so many blocks.
+    pub(crate) fn protective(disk_blocks: u64) -> Self {
+        let mut mbr = Self::empty(0);
+        let size = u32::try_from(disk_blocks.saturating_sub(1)).unwrap_or(u32::MAX);
+        mbr.add_typed(PROTECTIVE, false, 1, size).expect("an empty boot record has a free slot");
+        // Cylinder 0, head 0, sector 2: the specification wants exactly that, and other tools look at it.
+        mbr.0[447..450].copy_from_slice(&[0, 2, 0]);
+        mbr.0[451..454].copy_from_slice(&[0xff; 3]);
+        mbr
     }
 
     fn slot(&self, index: usize) -> &[u8] {
@@ -75,13 +95,25 @@ impl Mbr {
 
     /// Adds a Linux partition in the first free slot. `None` when all are taken.
     pub(crate) fn add(&mut self, start_lba: u32, size_lba: u32) -> Option<Partition> {
+        self.add_typed(LINUX, false, start_lba, size_lba)
+    }
+
+    /// Adds a partition in the first free slot. `None` when all are taken.
+    pub(crate) fn add_typed(
+        &mut self,
+        kind: u8,
+        active: bool,
+        start_lba: u32,
+        size_lba: u32,
+    ) -> Option<Partition> {
         let used = self.partitions();
         let number = (1..=SLOTS as u32).find(|&number| used.iter().all(|used| used.number != number))?;
         let at = 446 + 16 * (number as usize - 1);
         let slot = &mut self.0[at..at + 16];
         slot.fill(0);
+        slot[0] = if active { ACTIVE } else { 0 };
         slot[1..4].copy_from_slice(&CHS_BEYOND);
-        slot[4] = LINUX;
+        slot[4] = kind;
         slot[5..8].copy_from_slice(&CHS_BEYOND);
         slot[8..12].copy_from_slice(&start_lba.to_le_bytes());
         slot[12..16].copy_from_slice(&size_lba.to_le_bytes());

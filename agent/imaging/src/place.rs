@@ -8,9 +8,9 @@ use crate::table::Table;
 use crate::target::TargetError;
 use crate::veil::Veil;
 
-const NAME: &str = "config-2";
+pub(crate) const NAME: &str = "config-2";
 /// Linux file system data, 0FC63DAF-8483-4772-8E79-3D69D8477DE4, as it lies on a disk.
-const LINUX_DATA: [u8; 16] =
+pub(crate) const LINUX_DATA: [u8; 16] =
     [0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4];
 /// Partitions begin at multiples of this many bytes.
 const ALIGNMENT: u64 = 1 << 20;
@@ -39,7 +39,7 @@ impl From<TargetError> for PlaceError {
 pub(crate) fn place(
     drive: &[u8],
     table: &mut Table,
-    veil: &mut Veil<'_>,
+    veil: &Veil<'_>,
     sector: u64,
     disk_blocks: u64,
 ) -> Result<Partition, PlaceError> {
@@ -139,7 +139,7 @@ fn add(table: &mut Table, sector: u64, disk_blocks: u64) -> Result<Partition, Co
 }
 
 /// A version 4 GUID as it lies on a disk.
-fn random_guid() -> Result<[u8; 16], ConfigDriveError> {
+pub(crate) fn random_guid() -> Result<[u8; 16], ConfigDriveError> {
     let mut guid = [0; 16];
     SystemRandom::new().fill(&mut guid).map_err(|_| ConfigDriveError::Random)?;
     // Version and variant (RFC 9562 §5.4); the version's field is little-endian on a disk.

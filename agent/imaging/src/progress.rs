@@ -1,12 +1,15 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
 use crate::error::Failure;
+use crate::pipeline::TICK;
 
 /// How far writing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// `fetch` until the first bytes are there and checked, `write`, `verify`, `reveal`.
+    /// `fetch` until the first bytes are there and checked, `compare`, `write`, `verify`, `reveal`.
     pub stage: &'static str,
     /// Bytes of the source read so far, and in all where that is known.
     pub source_bytes: u64,
@@ -16,6 +19,10 @@ pub struct Progress {
     pub target_total: Option<u64>,
     /// How often a source was opened anew after a failure.
     pub retries: u32,
+    /// Bytes of the image a second, lately; of what is read back in the stages that only read.
+    pub rate: Option<u64>,
+    /// Time until the stage's end at this pace, where its length is known.
+    pub eta: Option<Duration>,
 }
 
 /// Who watches, and may stop, a write.
@@ -30,10 +37,15 @@ pub trait Observer: Sync {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) source_bytes: AtomicU64,
+    pub(crate) target_bytes: AtomicU64,
+    /// Read from the disk, to compare or to verify.
+    pub(crate) read_bytes: AtomicU64,
     pub(crate) retries: AtomicU32,
 }
 
 const INTERVAL: Duration = Duration::from_millis(250);
+/// How long ago something counts for the rate about a third.
+const MEMORY: Duration = Duration::from_secs(3);
 
 /// Brings progress to the observer, not too often.
 pub(crate) struct Reporter<'a> {
@@ -42,12 +54,44 @@ pub(crate) struct Reporter<'a> {
     pub(crate) progress: Progress,
     device: String,
     last: Option<Instant>,
+    source: Pace,
+    target: Pace,
+}
+
+/// How fast a number grows, lately.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    value: u64,
+    per_second: Option<f64>,
+}
+
+impl Pace {
+    fn note(&mut self, value: u64, elapsed: Duration) {
+        let seconds = elapsed.as_secs_f64().max(1e-6);
+        let now = value.saturating_sub(self.value) as f64 / seconds;
+        let weight = 1.0 - (-seconds / MEMORY.as_secs_f64()).exp();
+        self.per_second = Some(self.per_second.map_or(now, |before| before + weight * (now - before)));
+        self.value = value;
+    }
+
+    fn until(&self, total: u64) -> Option<Duration> {
+        let pace = self.per_second.filter(|pace| *pace >= 1.0)?;
+        Duration::try_from_secs_f64(total.saturating_sub(self.value) as f64 / pace).ok()
+    }
 }
 
 impl<'a> Reporter<'a> {
     pub(crate) fn new(observer: &'a dyn Observer, counters: &'a Counters, device: String) -> Self {
         let progress = Progress { stage: "fetch", ..Progress::default() };
-        Self { observer, counters, progress, device, last: None }
+        let (source, target) = (Pace::default(), Pace::default());
+        Self { observer, counters, progress, device, last: None, source, target }
+    }
+
+    /// A new stage begins, which has a pace of its own.
+    pub(crate) fn stage(&mut self, stage: &'static str) {
+        self.progress.stage = stage;
+        (self.source.per_second, self.target.per_second) = (None, None);
+        self.report_now();
     }
 
     pub(crate) fn cancelled(&self) -> bool {
@@ -58,6 +102,19 @@ impl<'a> Reporter<'a> {
         Failure::Cancelled { device: self.device.clone() }
     }
 
+    /// Reports until the other ends of a channel are gone.
+    pub(crate) fn wait_until_closed(&mut self, channel: &Receiver<()>) -> Result<(), Failure> {
+        loop {
+            if self.cancelled() {
+                return Err(self.cancelled_failure());
+            }
+            self.report();
+            if channel.recv_timeout(TICK) == Err(RecvTimeoutError::Disconnected) {
+                return Ok(());
+            }
+        }
+    }
+
     pub(crate) fn report(&mut self) {
         if self.last.is_none_or(|last| last.elapsed() >= INTERVAL) {
             self.report_now();
@@ -65,8 +122,21 @@ impl<'a> Reporter<'a> {
     }
 
     pub(crate) fn report_now(&mut self) {
-        self.progress.source_bytes = self.counters.source_bytes.load(Ordering::Relaxed);
-        self.progress.retries = self.counters.retries.load(Ordering::Relaxed);
+        let progress = &mut self.progress;
+        progress.source_bytes = self.counters.source_bytes.load(Ordering::Relaxed);
+        progress.target_bytes = self.counters.target_bytes.load(Ordering::Relaxed);
+        progress.retries = self.counters.retries.load(Ordering::Relaxed);
+        let moved = progress.target_bytes + self.counters.read_bytes.load(Ordering::Relaxed);
+        if let Some(last) = self.last {
+            self.source.note(progress.source_bytes, last.elapsed());
+            self.target.note(moved, last.elapsed());
+        }
+        progress.rate = self.target.per_second.map(|rate| rate as u64);
+        progress.eta = match (progress.stage, progress.source_total, progress.target_total) {
+            ("write", Some(total), _) => self.source.until(total),
+            ("write", None, Some(total)) => self.target.until(total),
+            _ => None,
+        };
         self.last = Some(Instant::now());
         self.observer.progress(&self.progress);
     }

@@ -3,7 +3,6 @@
 /// How an image is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
-    Raw,
     Gzip,
     Xz,
     Zstd,
@@ -12,7 +11,6 @@ pub(crate) enum Codec {
 impl Codec {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Raw => "raw",
             Self::Gzip => "gzip",
             Self::Xz => "xz",
             Self::Zstd => "zstd",
@@ -20,9 +18,30 @@ impl Codec {
     }
 }
 
-/// Formats that are not written byte for byte: offset, magic, name.
+/// What content is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A disk as it is; also whatever is not known.
+    Raw,
+    Packed(Codec),
+    Qcow2,
+    /// Known, and not written.
+    Other(&'static str),
+}
+
+impl Format {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Packed(codec) => codec.name(),
+            Self::Qcow2 => "qcow2",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// Formats that are not written: offset, magic, name.
 const OTHERS: &[(usize, &[u8], &str)] = &[
-    (0, b"QFI\xfb", "qcow2"),
     (0, b"QED\0", "qed"),
     (0, b"KDMV", "vmdk"),
     (0, b"COWD", "vmdk"),
@@ -50,29 +69,34 @@ fn starts(head: &[u8], offset: usize, magic: &[u8]) -> bool {
     head.get(offset..).is_some_and(|rest| rest.starts_with(magic))
 }
 
-/// The codec of content that begins with `head`, or the name of a format that is not supported.
-pub(crate) fn sniff(head: &[u8]) -> Result<Codec, &'static str> {
+/// The format of content that begins with `head`.
+pub(crate) fn sniff(head: &[u8]) -> Format {
     if starts(head, 0, b"\x1f\x8b") {
-        return Ok(Codec::Gzip);
+        return Format::Packed(Codec::Gzip);
     }
     if starts(head, 0, b"\xfd7zXZ\0") {
-        return Ok(Codec::Xz);
+        return Format::Packed(Codec::Xz);
     }
     // A zstd stream may begin with a skippable frame (RFC 8878 §3.1.2).
     let skippable = (0x50..=0x5f).any(|low| starts(head, 0, &[low, 0x2a, 0x4d, 0x18]));
     if skippable || starts(head, 0, b"\x28\xb5\x2f\xfd") {
-        return Ok(Codec::Zstd);
+        return Format::Packed(Codec::Zstd);
     }
-    match OTHERS.iter().find(|(offset, magic, _)| starts(head, *offset, magic)) {
-        Some((_, _, name)) => Err(name),
-        None => Ok(Codec::Raw),
+    if starts(head, 0, b"QFI\xfb") {
+        return Format::Qcow2;
     }
+    let other = OTHERS.iter().find(|(offset, magic, _)| starts(head, *offset, magic));
+    other.map_or(Format::Raw, |(_, _, name)| Format::Other(name))
 }
 
-/// Whether a declared `disk_format` says what this crate writes: a raw disk image, however packed.
-pub(crate) fn means_raw(declared: Option<&str>) -> bool {
-    let declared = declared.unwrap_or_default().trim().to_ascii_lowercase();
-    matches!(declared.as_str(), "" | "raw" | "unknown" | "gpt")
+/// Whether a declared `disk_format` allows content of a format. `gpt` is what Ironic calls a raw image with such a table.
+pub(crate) fn declares(declared: &str, format: &str) -> bool {
+    let declared = declared.trim().to_ascii_lowercase();
+    match declared.as_str() {
+        "" | "unknown" => true,
+        "gpt" => format == "raw",
+        declared => declared == format,
+    }
 }
 
 #[cfg(test)]
@@ -81,26 +105,28 @@ mod tests {
 
     #[test]
     fn content_is_known_by_its_magic_bytes() {
-        assert_eq!(sniff(b"\x1f\x8b\x08"), Ok(Codec::Gzip));
-        assert_eq!(sniff(b"\xfd7zXZ\0\0\x04"), Ok(Codec::Xz));
-        assert_eq!(sniff(b"\x28\xb5\x2f\xfd\x04"), Ok(Codec::Zstd));
-        assert_eq!(sniff(b"\x5e\x2a\x4d\x18\x04"), Ok(Codec::Zstd));
-        assert_eq!(sniff(b""), Ok(Codec::Raw));
-        assert_eq!(sniff(&[0; 40000]), Ok(Codec::Raw));
+        assert_eq!(sniff(b"\x1f\x8b\x08"), Format::Packed(Codec::Gzip));
+        assert_eq!(sniff(b"\xfd7zXZ\0\0\x04"), Format::Packed(Codec::Xz));
+        assert_eq!(sniff(b"\x28\xb5\x2f\xfd\x04"), Format::Packed(Codec::Zstd));
+        assert_eq!(sniff(b"\x5e\x2a\x4d\x18\x04"), Format::Packed(Codec::Zstd));
+        assert_eq!(sniff(b"QFI\xfb\0\0\0\x03"), Format::Qcow2);
+        assert_eq!(sniff(b""), Format::Raw);
+        assert_eq!(sniff(&[0; 40000]), Format::Raw);
         for (offset, magic, name) in OTHERS {
             let mut head = vec![0; 40000];
             head[*offset..offset + magic.len()].copy_from_slice(magic);
-            assert_eq!(sniff(&head), Err(*name));
+            assert_eq!(sniff(&head), Format::Other(name));
         }
     }
 
     #[test]
     fn declarations_of_raw_have_several_spellings() {
-        for declared in [None, Some(""), Some("raw"), Some("RAW"), Some("unknown"), Some("gpt")] {
-            assert!(means_raw(declared));
+        for declared in ["", "raw", "RAW", " unknown", "gpt"] {
+            assert!(declares(declared, "raw"));
         }
         for declared in ["qcow2", "iso", "vmdk", "rawish"] {
-            assert!(!means_raw(Some(declared)));
+            assert!(!declares(declared, "raw"));
         }
+        assert!(declares("QCOW2", "qcow2") && declares("unknown", "qcow2") && !declares("gpt", "qcow2"));
     }
 }

@@ -20,25 +20,23 @@ const DEFLATE_RATIO: u64 = 1032;
 /// What `head` (the first bytes as served) and, where the codec says it there, the tail tell about the size.
 pub(crate) fn declared_size(codec: Codec, head: &[u8], fetcher: &mut Fetcher) -> Option<ImageSize> {
     let total = fetcher.total();
-    let whole = total == Some(head.len() as u64);
+    let mut tail = |len: u64| {
+        if total == Some(head.len() as u64) { Some(head.to_vec()) } else { fetcher.tail(len) }
+    };
     match codec {
-        Codec::Raw => total.map(|bytes| ImageSize { bytes, exact: true }),
         // Of the first frame; more may follow.
         Codec::Zstd => match zstd::zstd_safe::get_frame_content_size(head) {
             Ok(Some(bytes)) => Some(ImageSize { bytes, exact: false }),
             _ => None,
         },
-        Codec::Gzip => {
-            let tail = if whole { head.to_vec() } else { fetcher.peek_tail(4)? };
-            let bytes =
-                gzip_size(&tail).filter(|bytes| bytes / DEFLATE_RATIO <= total.unwrap_or(u64::MAX))?;
-            Some(ImageSize { bytes, exact: false })
-        }
-        Codec::Xz => {
-            let len = total?.min(XZ_TAIL);
-            let tail = if whole { head.to_vec() } else { fetcher.peek_tail(len)? };
-            xz_size(&tail, total?)
-        }
+        Codec::Gzip => tail(4)
+            .and_then(|tail| gzip_size(&tail))
+            .filter(|bytes| bytes / DEFLATE_RATIO <= total.unwrap_or(u64::MAX))
+            .map(|bytes| ImageSize { bytes, exact: false }),
+        Codec::Xz => match total {
+            Some(total) => tail(total.min(XZ_TAIL)).and_then(|tail| xz_size(&tail, total)),
+            None => None,
+        },
     }
 }
 

@@ -73,6 +73,10 @@ impl Target for Device {
         Ok(Device::zero(self, offset, len)?)
     }
 
+    fn deallocate(&self, offset: u64, len: u64) -> Result<(), TargetError> {
+        Ok(Device::deallocate(self, offset, len)?)
+    }
+
     fn flush(&self) -> Result<(), TargetError> {
         Ok(Device::flush(self)?)
     }

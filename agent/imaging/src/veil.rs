@@ -1,6 +1,8 @@
 //! The areas of a disk from which firmware starts, kept zero on the disk and held in memory until the image is verified.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::target::{Target, TargetError};
 
@@ -9,22 +11,32 @@ pub(crate) const EDGE: u64 = 1 << 20;
 /// Fewer bytes than these two and something in between make no disk.
 pub(crate) const MINIMUM_DISK: u64 = 3 * EDGE;
 
-/// A target of which some areas exist in memory only.
+/// A target of which some areas exist in memory only. Several threads may write through it.
 pub(crate) struct Veil<'t> {
     target: &'t dyn Target,
     /// In order, without overlap.
     areas: Vec<Area>,
     sector: u64,
+    /// Whether the areas are zero on the disk; nothing else is written before they are.
+    closed: Mutex<bool>,
+    /// Whether anything at all was written to the disk.
+    touched: AtomicBool,
 }
 
 struct Area {
-    start: u64,
-    bytes: Vec<u8>,
+    range: Range<u64>,
+    bytes: Mutex<Vec<u8>>,
 }
 
 impl Area {
-    fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        // Plain bytes: whoever panicked left them no worse than half written, and then nothing is revealed.
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Indices of a range of the disk in this area.
+    fn indices(&self, range: &Range<u64>) -> Range<usize> {
+        (range.start - self.range.start) as usize..(range.end - self.range.start) as usize
     }
 }
 
@@ -41,28 +53,52 @@ impl<'t> Veil<'t> {
         let mut ranges = vec![0..EDGE, size - EDGE..size];
         ranges.extend(also);
         ranges.sort_by_key(|range| range.start);
-        let mut areas: Vec<Area> = Vec::new();
+        let mut merged: Vec<Range<u64>> = Vec::new();
         for range in ranges {
-            match areas.last_mut() {
-                Some(last) if range.start <= last.end() => {
-                    let end = last.end().max(range.end);
-                    last.bytes.resize((end - last.start) as usize, 0);
-                }
-                _ => areas
-                    .push(Area { start: range.start, bytes: vec![0; (range.end - range.start) as usize] }),
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => merged.push(range),
             }
         }
-        Self { target, areas, sector: target.logical_sector().into() }
+        let area = |range: Range<u64>| {
+            let bytes = Mutex::new(vec![0; (range.end - range.start) as usize]);
+            Area { range, bytes }
+        };
+        Self {
+            target,
+            areas: merged.into_iter().map(area).collect(),
+            sector: target.logical_sector().into(),
+            closed: Mutex::new(false),
+            touched: AtomicBool::new(false),
+        }
     }
 
-    /// Zeroes the areas on the disk. Tries all of them, whatever happens.
+    /// Zeroes the areas on the disk, unless they are already. Tries all of them, whatever happens.
     pub(crate) fn close(&self) -> Result<(), TargetError> {
+        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *closed {
+            return Ok(());
+        }
+        self.touched.store(true, Ordering::Relaxed);
         let mut result = Ok(());
         for area in &self.areas {
-            let zeroed = self.target.zero(area.start, area.bytes.len() as u64);
+            let zeroed = self.target.zero(area.range.start, area.range.end - area.range.start);
             result = result.and(zeroed);
         }
-        result.and(self.target.flush())
+        result.and(self.target.flush())?;
+        *closed = true;
+        Ok(())
+    }
+
+    /// Zeroes the areas on the disk whatever was done to them before.
+    pub(crate) fn close_again(&self) -> Result<(), TargetError> {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.close()
+    }
+
+    /// Whether anything was written to the disk.
+    pub(crate) fn touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
     }
 
     fn spans(&self, offset: u64, len: u64) -> Vec<Span> {
@@ -70,7 +106,7 @@ impl<'t> Veil<'t> {
         let mut at = offset;
         let mut spans = Vec::new();
         for (index, area) in self.areas.iter().enumerate() {
-            let (start, stop) = (area.start.max(at), area.end().min(end));
+            let (start, stop) = (area.range.start.max(at), area.range.end.min(end));
             if start >= stop {
                 continue;
             }
@@ -87,23 +123,53 @@ impl<'t> Veil<'t> {
     }
 
     /// Writes to the disk, except what lies in an area: that goes to memory.
-    pub(crate) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
+    pub(crate) fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
         for span in self.spans(offset, bytes.len() as u64) {
             match span {
                 Span::Held { area, range } => {
-                    let area = &mut self.areas[area];
-                    let to = (range.start - area.start) as usize..(range.end - area.start) as usize;
                     let from = (range.start - offset) as usize..(range.end - offset) as usize;
-                    area.bytes[to].copy_from_slice(&bytes[from]);
+                    let area = &self.areas[area];
+                    area.lock()[area.indices(&range)].copy_from_slice(&bytes[from]);
                 }
                 Span::Open { range } => {
                     let from = &bytes[(range.start - offset) as usize..(range.end - offset) as usize];
+                    self.close()?;
                     if self.worth_zeroing(&range) && is_zero(from) {
                         self.target.zero(range.start, range.end - range.start)?;
                     } else {
                         self.target.write_at(range.start, from)?;
                     }
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes only what the disk does not hold already; `scratch` is as long as `bytes` at least.
+    pub(crate) fn update(&self, offset: u64, bytes: &[u8], scratch: &mut [u8]) -> Result<(), TargetError> {
+        for span in self.spans(offset, bytes.len() as u64) {
+            let range = match span {
+                Span::Held { ref range, .. } | Span::Open { ref range } => range.clone(),
+            };
+            let from = &bytes[(range.start - offset) as usize..(range.end - offset) as usize];
+            if let Span::Open { .. } = span {
+                let present = &mut scratch[..from.len()];
+                self.target.read_at(range.start, present)?;
+                if *present == *from {
+                    continue;
+                }
+            }
+            self.write(range.start, from)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over what the disk holds: the areas' parts of a range that needs no writing.
+    pub(crate) fn adopt(&self, range: Range<u64>) -> Result<(), TargetError> {
+        for span in self.spans(range.start, range.end - range.start) {
+            if let Span::Held { area, range } = span {
+                let area = &self.areas[area];
+                self.target.read_at(range.start, &mut area.lock()[area.indices(&range)])?;
             }
         }
         Ok(())
@@ -117,15 +183,31 @@ impl<'t> Veil<'t> {
     }
 
     /// Makes a range zero, on the disk or in memory.
-    pub(crate) fn zero(&mut self, offset: u64, len: u64) -> Result<(), TargetError> {
+    pub(crate) fn zero(&self, offset: u64, len: u64) -> Result<(), TargetError> {
+        self.clear(offset, len, |range| self.target.zero(range.start, range.end - range.start))
+    }
+
+    /// Makes a range that the image declares as a hole zero, on the disk or in memory.
+    pub(crate) fn deallocate(&self, offset: u64, len: u64) -> Result<(), TargetError> {
+        self.clear(offset, len, |range| self.target.deallocate(range.start, range.end - range.start))
+    }
+
+    fn clear(
+        &self,
+        offset: u64,
+        len: u64,
+        on_disk: impl Fn(Range<u64>) -> Result<(), TargetError>,
+    ) -> Result<(), TargetError> {
         for span in self.spans(offset, len) {
             match span {
                 Span::Held { area, range } => {
-                    let area = &mut self.areas[area];
-                    area.bytes[(range.start - area.start) as usize..(range.end - area.start) as usize]
-                        .fill(0);
+                    let area = &self.areas[area];
+                    area.lock()[area.indices(&range)].fill(0);
                 }
-                Span::Open { range } => self.target.zero(range.start, range.end - range.start)?,
+                Span::Open { range } => {
+                    self.close()?;
+                    on_disk(range)?;
+                }
             }
         }
         Ok(())
@@ -137,9 +219,8 @@ impl<'t> Veil<'t> {
             match span {
                 Span::Held { area, range } => {
                     let area = &self.areas[area];
-                    let from = (range.start - area.start) as usize..(range.end - area.start) as usize;
                     let to = (range.start - offset) as usize..(range.end - offset) as usize;
-                    buf[to].copy_from_slice(&area.bytes[from]);
+                    buf[to].copy_from_slice(&area.lock()[area.indices(&range)]);
                 }
                 Span::Open { range } => {
                     let to = &mut buf[(range.start - offset) as usize..(range.end - offset) as usize];
@@ -152,23 +233,29 @@ impl<'t> Veil<'t> {
 
     /// Writes the areas, so that nothing is bootable before all else is on stable storage: first all but the blocks
     /// that make a table valid, then the backup header (last block), then the first blocks.
+    ///
+    /// Writes nothing when nothing was written before and the disk holds the areas already.
     pub(crate) fn lift(&self) -> Result<(), TargetError> {
+        if !self.touched() && self.first_difference()?.is_none() {
+            return Ok(());
+        }
+        self.close()?;
         let size = self.target.size_bytes();
         let first = self.first_blocks();
         let last = (size / self.sector - 1) * self.sector;
+        // From here on something else than zeros may be there.
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = false;
         for area in &self.areas {
-            let start = area.start.max(first);
-            let end = area.end().min(last);
-            if start < end {
-                let bytes = &area.bytes[(start - area.start) as usize..(end - area.start) as usize];
-                self.target.write_at(start, bytes)?;
+            let range = area.range.start.max(first)..area.range.end.min(last);
+            if range.start < range.end {
+                self.target.write_at(range.start, &area.lock()[area.indices(&range)])?;
             }
         }
         self.target.flush()?;
         let tail = self.areas.last().expect("the end of the disk is always an area");
-        self.target.write_at(last, &tail.bytes[(last - tail.start) as usize..])?;
+        self.target.write_at(last, &tail.lock()[tail.indices(&(last..tail.range.end))])?;
         self.target.flush()?;
-        self.target.write_at(0, &self.areas[0].bytes[..first as usize])?;
+        self.target.write_at(0, &self.areas[0].lock()[..first as usize])?;
         self.target.flush()
     }
 
@@ -177,19 +264,20 @@ impl<'t> Veil<'t> {
         (2 * self.sector).max(4096)
     }
 
-    /// Offset of the first byte that the disk gives back differently from what was revealed.
+    /// Offset of the first byte that the disk gives back differently from what the areas hold.
     pub(crate) fn first_difference(&self) -> Result<Option<u64>, TargetError> {
         for area in &self.areas {
-            let mut found = tacit_blockdev::AlignedBuf::new(area.bytes.len());
-            self.target.read_at(area.start, &mut found)?;
-            if let Some(index) = found.iter().zip(&area.bytes).position(|(found, written)| found != written) {
-                return Ok(Some(area.start + index as u64));
+            let wanted = area.lock();
+            let mut found = tacit_blockdev::AlignedBuf::new(wanted.len());
+            self.target.read_at(area.range.start, &mut found)?;
+            if let Some(index) = found.iter().zip(&*wanted).position(|(found, wanted)| found != wanted) {
+                return Ok(Some(area.range.start + index as u64));
             }
         }
         Ok(None)
     }
 }
 
-fn is_zero(bytes: &[u8]) -> bool {
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(4096).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }

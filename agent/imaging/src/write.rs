@@ -1,53 +1,23 @@
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use crate::codec::Piece;
 use crate::config_drive::check_size;
-use crate::digest::ExpectedDigest;
 use crate::error::{DiskLeft, Failure, ImagingError};
-use crate::partition::{Partition, TableKind};
-use crate::pipeline::{Pipeline, Preface};
+use crate::pipeline::{Pipeline, Plan};
 use crate::place::{PlaceError, place};
-use crate::pool::Block;
 use crate::progress::{Counters, Observer, Reporter};
-use crate::sniff::{Codec, means_raw, sniff};
-use crate::source::{RetryPolicy, Source};
+use crate::readback::Ledger;
+use crate::request::{Verify, WriteMode, WriteRequest, Written};
+use crate::survey::{Expected, Survey};
 use crate::table::Table;
 use crate::target::{Target, TargetError};
+use crate::transform::{self, Extents};
 use crate::veil::{MINIMUM_DISK, Veil};
-
-/// An image and how it shall get onto a disk.
-pub struct WriteRequest {
-    /// Places with the same content, tried in order.
-    pub sources: Vec<Box<dyn Source>>,
-    /// Of the bytes as served.
-    pub digest: ExpectedDigest,
-    /// What the image is said to be: nothing, `raw`, `unknown` or `gpt`; everything else is refused.
-    pub disk_format: Option<String>,
-    /// The ISO image, see [`crate::decode_config_drive`].
-    pub config_drive: Option<Vec<u8>>,
-    pub retry: RetryPolicy,
-}
-
-/// A verified image on a disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// Bytes as served.
-    pub source_bytes: u64,
-    /// Bytes of the decoded image.
-    pub target_bytes: u64,
-    /// Lower-case hexadecimal.
-    pub digest: String,
-    /// `NT` disk signature of the MBR; usually zero beside a GPT.
-    pub disk_identifier: u32,
-    pub table: TableKind,
-    /// As they are on the disk now, the config drive's included.
-    pub partitions: Vec<Partition>,
-    pub config_drive: Option<Partition>,
-    /// The config drive's blocks (2 KiB in ISO 9660) are smaller than the disk's sectors: Linux cannot mount it.
-    pub config_drive_unmountable: bool,
-    /// Why the kernel of the ramdisk still sees the old partitions, if it does. The disk itself is right.
-    pub rescan_failed: Option<String>,
-}
+use crate::vouch::Vouch;
+use crate::writers::{self, Destination, WriteStop};
 
 /// Writes an image onto a disk, verifies it, and only then lets the disk become bootable.
 ///
@@ -64,27 +34,38 @@ pub fn write_image(
 ) -> Result<Written, ImagingError> {
     let counters = Arc::new(Counters::default());
     let mut reporter = Reporter::new(observer, &counters, target.describe());
-    let WriteRequest { sources, digest, disk_format, config_drive, retry } = request;
+    let WriteRequest { sources, digests, signature, disk_format, config_drive, mode, verify, retry } =
+        request;
+    let url = sources.first().map(|source| source.describe()).unwrap_or_default();
+    let digests = digests.into_iter().map(|expected| Vouch::Digest { url: url.clone(), expected });
+    let signature = signature.map(|signature| Vouch::Signature { url: url.clone(), signature });
+    let vouches: Vec<Vouch> = digests.chain(signature).collect();
     let writer = Writer {
         target,
         device: target.describe(),
         sector: target.logical_sector(),
         size: target.size_bytes(),
-        digest,
         config_drive,
+        mode,
+        verify,
+        counters: &counters,
     };
     let start = || -> Result<_, Failure> {
         writer.check_request()?;
-        let pipeline = Pipeline::start(sources, retry, writer.digest.algorithm, Arc::clone(&counters))?;
-        writer.prepare(pipeline, disk_format.as_deref(), &mut reporter)
+        if vouches.is_empty() {
+            return Err(Failure::Unvouched { url });
+        }
+        let expected = Expected { declared: disk_format };
+        let pipeline = Pipeline::start(sources, retry, vouches, expected, &counters)?;
+        writer.prepare(pipeline, &mut reporter)
     };
     let prepared = start().map_err(|failure| ImagingError::new(failure, DiskLeft::Untouched))?;
-    let mut veil = Veil::new(target, prepared.table.backup_bytes(writer.sector));
-    match writer.write(prepared, &mut veil, &mut reporter) {
+    let veil = Veil::new(target, prepared.table.backup_bytes(writer.sector));
+    match writer.write(prepared, &veil, &mut reporter) {
         Ok(written) => Ok(written),
         Err(failure) => {
             let error = ImagingError::new(failure, DiskLeft::NotBootable);
-            Err(match veil.close() {
+            Err(match veil.close_again() {
                 Ok(()) => error,
                 Err(why) => error.not_closed(why.to_string()),
             })
@@ -95,8 +76,7 @@ pub fn write_image(
 /// What is known when the first write is due.
 struct Prepared {
     pipeline: Pipeline,
-    url: String,
-    first: Arc<Block>,
+    survey: Survey,
     table: Table,
 }
 
@@ -107,8 +87,10 @@ struct Writer<'t> {
     sector: u32,
     /// Of the disk in bytes.
     size: u64,
-    digest: ExpectedDigest,
     config_drive: Option<Vec<u8>>,
+    mode: WriteMode,
+    verify: Verify,
+    counters: &'t Counters,
 }
 
 impl Writer<'_> {
@@ -130,75 +112,63 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Gets the first MiB of the image and checks all that can be known by then.
-    fn prepare(
-        &self,
-        mut pipeline: Pipeline,
-        declared: Option<&str>,
-        reporter: &mut Reporter<'_>,
-    ) -> Result<Prepared, Failure> {
+    /// Gets the beginning of the image and checks all that can be known by then.
+    fn prepare(&self, pipeline: Pipeline, reporter: &mut Reporter<'_>) -> Result<Prepared, Failure> {
         reporter.report();
-        let Preface { url, content, source_total, size } = pipeline.preface(reporter)?;
-        if source_total == Some(0) {
-            return Err(Failure::Empty { url });
+        let survey = pipeline.survey(reporter)?;
+        if let Some(image) = survey.size.filter(|image| image.bytes > self.size) {
+            return Err(self.too_large(&survey.url, image.bytes, image.exact));
         }
-        check_format(&url, content, declared)?;
-        let codec = content.map_err(|format| Failure::UnsupportedFormat { url: url.clone(), format })?;
-        if let Some(image) = size.filter(|image| image.bytes > self.size) {
-            return Err(self.too_large(&url, image.bytes, image.exact));
-        }
-        reporter.progress.source_total = source_total;
-        reporter.progress.target_total = size.filter(|image| image.exact).map(|image| image.bytes);
-        pipeline.decode(codec, url.clone())?;
-        let Piece::Data(first) = pipeline.next(reporter)? else {
-            return Err(Failure::Empty { url });
-        };
-        if codec != Codec::Raw {
-            let inner = sniff(&first);
-            check_format(&url, inner, declared)?;
-            if let Ok(nested @ (Codec::Gzip | Codec::Xz | Codec::Zstd)) = inner {
-                return Err(Failure::UnsupportedFormat { url, format: nested.name() });
-            }
-        }
-        let table = Table::inspect(&first, self.sector, self.blocks()).map_err(|source| Failure::Table {
-            url: url.clone(),
-            device: self.device.clone(),
-            source,
+        reporter.progress.source_total = survey.source_total;
+        reporter.progress.target_total = survey.size.filter(|image| image.exact).map(|image| image.bytes);
+        let table = Table::inspect(&survey.head, self.sector, self.blocks()).map_err(|source| {
+            Failure::Table { url: survey.url.clone(), device: self.device.clone(), source }
         })?;
-        Ok(Prepared { pipeline, url, first, table })
+        Ok(Prepared { pipeline, survey, table })
     }
 
     fn write(
         &self,
         prepared: Prepared,
-        veil: &mut Veil<'_>,
+        veil: &Veil<'_>,
         reporter: &mut Reporter<'_>,
     ) -> Result<Written, Failure> {
-        let Prepared { pipeline, url, first, mut table } = prepared;
-        reporter.progress.stage = "write";
-        veil.close().map_err(self.failed("zeroing the first and last MiB"))?;
-        let mut next = Piece::Data(first);
-        while let Piece::Data(block) = next {
-            let offset = reporter.progress.target_bytes;
-            let end = offset + block.len() as u64;
-            if end > self.size {
-                return Err(self.too_large(&url, end, false));
-            }
-            veil.write(offset, &block).map_err(self.failed("writing the image"))?;
-            reporter.progress.target_bytes = end;
-            drop(block);
-            next = pipeline.next(reporter)?;
+        let Prepared { pipeline, survey, mut table } = prepared;
+        let Survey { url, content, head, .. } = survey;
+        reporter.stage("write");
+        if self.mode == WriteMode::All {
+            veil.close().map_err(self.failed("zeroing the first and last MiB"))?;
         }
-        reporter.progress.stage = "verify";
-        let found = pipeline.digest(reporter)?;
-        if !self.digest.matches(&found) {
-            let (algorithm, expected) = (self.digest.algorithm, self.digest.hex.clone());
-            return Err(Failure::Digest { url, algorithm, expected, found });
+        pipeline.fetch(Plan::Everything)?;
+        let extents =
+            transform::start(content, url.clone(), pipeline.served.clone(), pipeline.first_failure.clone())?;
+        let destination = Destination {
+            veil,
+            base: 0,
+            room: self.size,
+            compare: self.mode == WriteMode::Changed,
+            ledger: (self.verify == Verify::Full).then(Ledger::default),
+            counters: self.counters,
+            stop: AtomicBool::new(false),
+            fault: Mutex::new(None),
+        };
+        self.fill(&destination, &pipeline, extents, &url, reporter)?;
+        reporter.stage("verify");
+        let vouched = pipeline.verdicts(reporter)?;
+        let mut revealed = vec![0; head.len()];
+        veil.read(0, &mut revealed).map_err(self.failed("reading what was held back"))?;
+        if revealed != head {
+            let what = "its beginning is not the one that was checked".to_owned();
+            return Err(Failure::SourceChanged { url, offset: 0, what });
         }
-        reporter.progress.stage = "reveal";
-        reporter.report();
+        if let Some(ledger) = &destination.ledger {
+            self.read_back(ledger, veil, reporter)?;
+        }
+        reporter.stage("reveal");
         let config_drive = self.reveal(&url, &mut table, veil, reporter)?;
-        let rescan_failed = self.target.reread_partition_table().err().map(|error| error.to_string());
+        let unchanged = !veil.touched();
+        let rescan_failed = if unchanged { None } else { self.target.reread_partition_table().err() };
+        let rescan_failed = rescan_failed.map(|error| error.to_string());
         if let Some(error) = &rescan_failed {
             tracing::warn!(device = %self.device, %error, "the kernel keeps its old view of the partitions");
         }
@@ -206,7 +176,8 @@ impl Writer<'_> {
         Ok(Written {
             source_bytes: reporter.progress.source_bytes,
             target_bytes: reporter.progress.target_bytes,
-            digest: found,
+            vouched,
+            unchanged,
             disk_identifier: table.mbr.as_ref().map_or(0, |mbr| mbr.signature()),
             table: table.kind(),
             partitions: table.partitions(),
@@ -216,14 +187,84 @@ impl Writer<'_> {
         })
     }
 
+    /// Has the writers put everything onto the disk.
+    fn fill(
+        &self,
+        destination: &Destination<'_>,
+        pipeline: &Pipeline,
+        extents: Extents,
+        url: &str,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(), Failure> {
+        let Extents { extents, image_bytes } = extents;
+        let complete = thread::scope(|scope| {
+            let (done, all_done) = crossbeam_channel::bounded::<()>(0);
+            for _ in 0..writers::threads() {
+                let (extents, done) = (&extents, done.clone());
+                scope.spawn(move || {
+                    destination.run(extents);
+                    drop(done);
+                });
+            }
+            drop(done);
+            reporter.wait_until_closed(&all_done).inspect_err(|_| {
+                destination.stop.store(true, Ordering::Relaxed);
+            })
+        });
+        complete?;
+        let fault = destination.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match fault {
+            None => {}
+            Some(WriteStop::TooLarge { end }) => return Err(self.too_large(url, end, false)),
+            Some(WriteStop::Unpack { offset, source }) => {
+                let url = url.to_owned();
+                return Err(Failure::Decode { url, codec: "zstd", decoded: offset, source });
+            }
+            Some(WriteStop::Disk { doing, source }) => return Err(self.failed(doing)(source)),
+        }
+        // Nothing there means that the extents stopped coming before the image's end.
+        image_bytes.recv().map(drop).map_err(|_| pipeline.first_failure.take())
+    }
+
+    fn read_back(
+        &self,
+        ledger: &Ledger,
+        veil: &Veil<'_>,
+        reporter: &mut Reporter<'_>,
+    ) -> Result<(), Failure> {
+        // So that nothing is read out of a volatile cache that a power cut would lose.
+        self.target.flush().map_err(self.failed("flushing"))?;
+        let stop = AtomicBool::new(false);
+        let stop = &stop;
+        let found = thread::scope(|scope| {
+            let (done, all_done) = crossbeam_channel::bounded::<()>(0);
+            let reading = scope.spawn(move || {
+                let found =
+                    ledger.first_difference(veil, writers::threads(), &self.counters.read_bytes, &|| {
+                        stop.load(Ordering::Relaxed)
+                    });
+                drop(done);
+                found
+            });
+            let waited = reporter.wait_until_closed(&all_done);
+            stop.store(waited.is_err(), Ordering::Relaxed);
+            let found = reading.join().expect("reading back does not panic");
+            waited.map(|()| found)
+        })?;
+        match found.map_err(self.failed("reading back the image"))? {
+            Some(range) => Err(Failure::ReadBack { device: self.device.clone(), offset: range.start }),
+            None => Ok(()),
+        }
+    }
+
     /// Makes the verified image whole: table, config drive, and the areas held back.
     fn reveal(
         &self,
         url: &str,
         table: &mut Table,
-        veil: &mut Veil<'_>,
+        veil: &Veil<'_>,
         reporter: &Reporter<'_>,
-    ) -> Result<Option<Partition>, Failure> {
+    ) -> Result<Option<crate::partition::Partition>, Failure> {
         let device = || self.device.clone();
         // The image's own backup table is dead once there is one at the end of the disk.
         if let Some(old) = table.backup_bytes(self.sector) {
@@ -265,32 +306,4 @@ impl Writer<'_> {
         let (url, device) = (url.to_owned(), self.device.clone());
         Failure::TooLarge { url, image, exact, device, disk: self.size }
     }
-}
-
-/// Refuses what the content shows not to be a raw image, and a declaration that says another format.
-fn check_format(
-    url: &str,
-    content: Result<Codec, &'static str>,
-    declared: Option<&str>,
-) -> Result<(), Failure> {
-    let url = url.to_owned();
-    match (content, declared) {
-        (Err(format), Some(declared)) if !declared.trim().is_empty() && !means(declared, format) => {
-            Err(Failure::FormatContradicts { url, declared: declared.to_owned(), found: format.to_owned() })
-        }
-        (Err(format), _) => Err(Failure::UnsupportedFormat { url, format }),
-        (Ok(_), declared) if means_raw(declared) => Ok(()),
-        // Packed content is judged again when it is unpacked.
-        (Ok(Codec::Gzip | Codec::Xz | Codec::Zstd), _) => Ok(()),
-        (Ok(codec), declared) => Err(Failure::FormatContradicts {
-            url,
-            declared: declared.unwrap_or_default().to_owned(),
-            found: codec.name().to_owned(),
-        }),
-    }
-}
-
-fn means(declared: &str, format: &str) -> bool {
-    let declared = declared.trim();
-    declared.eq_ignore_ascii_case(format) || declared.eq_ignore_ascii_case("unknown")
 }

@@ -4,8 +4,8 @@
 use std::io::{self, Read};
 
 use tacit_imaging::{
-    ExpectedDigest, Observer, Opened, Progress, RetryPolicy, Source, SourceError, Target, TargetError,
-    WriteRequest, write_image,
+    ExpectedDigest, Observer, Opened, Progress, Source, SourceError, Target, TargetError, WriteRequest,
+    write_image,
 };
 
 const MIB: usize = 1 << 20;
@@ -131,11 +131,8 @@ fn a_large_image_takes_less_than_48_mib() {
     }
     let hex: String = context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let request = WriteRequest {
-        sources: vec![Box::new(source)],
-        digest: ExpectedDigest::parse(None, &hex, tacit_imaging::Md5::Refused).unwrap(),
-        disk_format: None,
-        config_drive: None,
-        retry: RetryPolicy::default(),
+        digests: vec![ExpectedDigest::parse(None, &hex, tacit_imaging::Md5::Refused).unwrap()],
+        ..WriteRequest::new(vec![Box::new(source)])
     };
     let written = write_image(request, &Shallow(std::sync::Mutex::default()), &Nobody).unwrap();
     assert_eq!(written.target_bytes, IMAGE);

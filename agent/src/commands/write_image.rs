@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tacit_blockdev::{Access, Device};
 use tacit_imaging::{
-    ExpectedDigest, Md5, RetryPolicy, Source, WriteRequest, Written, decode_config_drive, write_image,
+    ExpectedDigest, Md5, Source, WriteRequest, Written, decode_config_drive, write_image,
 };
 
 use super::image_request::ImageRequest;
@@ -39,11 +39,10 @@ pub(super) fn run(
         .map(|url| Box::new(HttpSource::new(fetcher.clone(), url)) as Box<dyn Source>)
         .collect();
     let request = WriteRequest {
-        sources,
-        digest,
+        digests: vec![digest],
         disk_format: info.disk_format,
         config_drive,
-        retry: RetryPolicy::default(),
+        ..WriteRequest::new(sources)
     };
 
     let path = agent.machine.device_node(Path::new(&disk));

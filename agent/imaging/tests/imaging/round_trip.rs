@@ -43,7 +43,7 @@ fn every_packing_arrives_whole_and_the_gpt_moves_to_the_end() {
         assert_holds(&disk.content(), &image, 512);
         assert_eq!((written.source_bytes, written.target_bytes), (served.len() as u64, 4 * MIB as u64));
         assert_eq!(written.table, TableKind::Gpt);
-        assert_eq!(written.digest, sha256(&served).hex.to_lowercase());
+        assert_eq!(written.vouched, [sha256(&served).hex.to_lowercase()]);
         let esp = &written.partitions[0];
         assert_eq!(esp.type_guid.as_deref(), Some("c12a7328-f81f-11d2-ba4b-00a0c93ec93b"));
         assert_eq!(esp.guid.as_deref(), Some("01010101-0101-0101-0101-010101010101"));

@@ -152,11 +152,9 @@ fn cancelling_does_not_wait_for_a_silent_source_or_a_long_pause() {
     for source in [Box::new(Silent(never)) as Box<dyn Source>, Box::new(refusing)] {
         let disk = Disk::new(6 * MIB);
         let request = WriteRequest {
-            sources: vec![source],
-            digest: sha256(b""),
-            disk_format: None,
-            config_drive: None,
+            digests: vec![sha256(b"")],
             retry: RetryPolicy { max_delay: Duration::from_secs(3600), ..patient },
+            ..WriteRequest::new(vec![source])
         };
         let began = Instant::now();
         let error = write_image(request, &disk, &Impatient(began)).unwrap_err();
@@ -172,11 +170,9 @@ fn files_are_sources() {
     std::fs::write(file.path(), &image).unwrap();
     let disk = Disk::new(6 * MIB);
     let request = |path: &std::path::Path| WriteRequest {
-        sources: vec![Box::new(FileSource::new(path))],
-        digest: sha256(&image),
-        disk_format: None,
-        config_drive: None,
+        digests: vec![sha256(&image)],
         retry: quick(),
+        ..WriteRequest::new(vec![Box::new(FileSource::new(path))])
     };
     write_image(request(file.path()), &disk, &Watch::default()).unwrap();
     let error = write_image(request("/no/such/image".as_ref()), &disk, &Watch::default()).unwrap_err();

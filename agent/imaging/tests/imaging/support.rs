@@ -430,11 +430,10 @@ pub(crate) fn quick() -> RetryPolicy {
 
 pub(crate) fn request(source: Script, digest: ExpectedDigest) -> WriteRequest {
     WriteRequest {
-        sources: vec![Box::new(source)],
-        digest,
+        digests: vec![digest],
         disk_format: Some("raw".into()),
-        config_drive: None,
         retry: quick(),
+        ..WriteRequest::new(vec![Box::new(source)])
     }
 }
 

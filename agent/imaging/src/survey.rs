@@ -1,0 +1,91 @@
+//! What can be known of an image before the first write: its format, how large it is, and how it begins.
+
+use crate::codec::decode_head;
+use crate::error::Failure;
+use crate::fetch::{Fetcher, Stop};
+use crate::pool::BLOCK;
+use crate::sniff::{Codec, Format, declares, sniff};
+use crate::tail::{ImageSize, declared_size};
+
+/// What an image turned out to be.
+pub(crate) struct Survey {
+    pub(crate) url: String,
+    /// Length as served in bytes.
+    pub(crate) source_total: Option<u64>,
+    pub(crate) content: Content,
+    /// First bytes of the disk image: usually a MiB, fewer where its packed beginning tells fewer.
+    pub(crate) head: Vec<u8>,
+    pub(crate) size: Option<ImageSize>,
+}
+
+/// How the bytes as served become a disk image.
+pub(crate) enum Content {
+    Raw,
+    Packed(Codec),
+}
+
+/// What an image must be, as far as the survey can tell.
+pub(crate) struct Expected {
+    /// Its `disk_format`.
+    pub(crate) declared: Option<String>,
+}
+
+/// Looks at an image of which `first` are the first bytes as served.
+pub(crate) fn survey(fetcher: &mut Fetcher, first: &[u8], expected: &Expected) -> Result<Survey, Stop> {
+    let declared = expected.declared.as_deref();
+    let url = fetcher.describe();
+    let source_total = fetcher.total();
+    if first.is_empty() {
+        return Err(Failure::Empty { url }.into());
+    }
+    let (content, head, size) = match sniff(first) {
+        Format::Raw => {
+            check_declared(&url, "raw", declared)?;
+            let size = source_total.map(|bytes| ImageSize { bytes, exact: true });
+            (Content::Raw, first.to_vec(), size)
+        }
+        Format::Packed(codec) => {
+            let size = declared_size(codec, first, fetcher);
+            let head = decode_head(codec, first, BLOCK).map_err(|source| Failure::Decode {
+                url: url.clone(),
+                codec: codec.name(),
+                decoded: 0,
+                source,
+            })?;
+            if head.is_empty() {
+                return Err(Failure::Empty { url }.into());
+            }
+            match sniff(&head) {
+                Format::Raw => check_declared(&url, "raw", declared)?,
+                // Packed twice, or a format that is read by ranges, which a packed stream does not have.
+                inner => {
+                    check_declared(&url, inner.name(), declared)?;
+                    let format = inner.name();
+                    return Err(Failure::UnsupportedInside { url, codec: codec.name(), format }.into());
+                }
+            }
+            (Content::Packed(codec), head, size)
+        }
+        Format::Qcow2 => {
+            check_declared(&url, "qcow2", declared)?;
+            return Err(Failure::UnsupportedFormat { url, format: "qcow2" }.into());
+        }
+        Format::Other(format) => {
+            check_declared(&url, format, declared)?;
+            return Err(Failure::UnsupportedFormat { url, format }.into());
+        }
+    };
+    Ok(Survey { url, source_total, content, head, size })
+}
+
+/// Refuses a declaration that says another format than the content.
+fn check_declared(url: &str, found: &str, declared: Option<&str>) -> Result<(), Failure> {
+    match declared {
+        Some(declared) if !declares(declared, found) => Err(Failure::FormatContradicts {
+            url: url.to_owned(),
+            declared: declared.trim().to_owned(),
+            found: found.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
