@@ -83,7 +83,7 @@ impl Pipeline {
         let failed = first_failure.clone();
         let counters = Arc::clone(counters);
         spawn("image-fetch", move || {
-            let fetch = Fetch { fetcher, survey_to, plan_from, consumers, counters };
+            let mut fetch = Fetch { fetcher, survey_to, plan_from, consumers, counters };
             if let Err(Stop::Failed(failure)) = fetch.run(&expected) {
                 // Before the channels close, so that who sees them closed finds the reason.
                 failed.set(failure);
@@ -138,7 +138,7 @@ struct Fetch {
 }
 
 impl Fetch {
-    fn run(mut self, expected: &Expected) -> Result<(), Stop> {
+    fn run(&mut self, expected: &Expected) -> Result<(), Stop> {
         let pool = Pool::new(BLOCKS);
         let mut first = pool.take();
         let filled = self.fetcher.fill(&mut first)?;

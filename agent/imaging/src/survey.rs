@@ -59,7 +59,9 @@ pub(crate) fn survey(fetcher: &mut Fetcher, first: &[u8], expected: &Expected) -
                 Format::Raw => check_declared(&url, "raw", declared)?,
                 // Packed twice, or a format that is read by ranges, which a packed stream does not have.
                 inner => {
-                    check_declared(&url, inner.name(), declared)?;
+                    if !matches!(inner, Format::Packed(_)) {
+                        check_declared(&url, inner.name(), declared)?;
+                    }
                     let format = inner.name();
                     return Err(Failure::UnsupportedInside { url, codec: codec.name(), format }.into());
                 }

@@ -5,6 +5,7 @@
 mod efi_files;
 mod error;
 mod ext4;
+mod ext4_tree;
 mod fat;
 mod furnish;
 mod identity;
