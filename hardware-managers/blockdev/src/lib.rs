@@ -11,6 +11,7 @@ mod error;
 mod inode;
 mod ioctl;
 mod nic;
+mod stat;
 
 pub use buffer::AlignedBuf;
 pub use device::{Access, Device};

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests panic on purpose")]
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -19,14 +20,17 @@ fn file_of(len: u64) -> tempfile::NamedTempFile {
 /// A loop device, detached when dropped.
 struct Loop {
     path: PathBuf,
-    _backing: tempfile::NamedTempFile,
+    backing: tempfile::NamedTempFile,
 }
 
 impl Loop {
     /// `None` without the right to make one.
     fn new(len: u64, sector: u32) -> Option<Self> {
+        Self::over(file_of(len), sector)
+    }
+
+    fn over(backing: tempfile::NamedTempFile, sector: u32) -> Option<Self> {
         File::options().read(true).write(true).open("/dev/loop-control").ok()?;
-        let backing = file_of(len);
         let output = Command::new("losetup")
             .args(["--find", "--show", "--sector-size", &sector.to_string()])
             .arg(backing.path())
@@ -37,7 +41,12 @@ impl Loop {
             return None;
         }
         let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
-        Some(Self { path, _backing: backing })
+        Some(Self { path, backing })
+    }
+
+    /// Bytes of the backing file that take room.
+    fn allocated(&self) -> u64 {
+        self.backing.as_file().metadata().unwrap().blocks() * 512
     }
 }
 
@@ -162,6 +171,95 @@ fn neighbours_in_one_sector_do_not_overwrite_each_other() {
     device.read_at(0, &mut got).unwrap();
     for (index, piece) in got.chunks(512).enumerate() {
         assert!(piece.iter().all(|&byte| usize::from(byte) == index % 8 + 1), "piece {index}");
+    }
+}
+
+/// Fills a device, gives most of it back with both edges inside sectors, and looks at every byte.
+fn deallocate(device: &Device) {
+    let size = device.size_bytes() as usize;
+    let mut model = pattern(size, 9);
+    device.write_at(0, &model).unwrap();
+    let (from, to) = (MIB as usize + 100, size - 5000);
+    device.deallocate(from as u64, (to - from) as u64).unwrap();
+    model[from..to].fill(0);
+    device.flush().unwrap();
+    let mut got = vec![1; size];
+    device.read_at(0, &mut got).unwrap();
+    assert!(got == model, "after deallocating");
+    assert!(matches!(device.deallocate(size as u64 - 1, 2), Err(Error::OutOfRange { .. })));
+}
+
+#[test]
+fn deallocated_ranges_read_as_zeros_and_give_their_room_back() {
+    let memory = Path::new("/dev/shm");
+    for folder in [Some(std::env::temp_dir()), memory.is_dir().then(|| memory.to_owned())] {
+        let Some(folder) = folder else { continue };
+        let empty = || {
+            let file = tempfile::NamedTempFile::new_in(&folder).unwrap();
+            file.as_file().set_len(16 * MIB).unwrap();
+            file
+        };
+        let file = empty();
+        deallocate(&Device::open(file.path(), Access::ReadWrite).unwrap());
+        let allocated = file.as_file().metadata().unwrap().blocks() * 512;
+        assert!(allocated < 3 * MIB, "{allocated} bytes of {} are still allocated", folder.display());
+
+        for sector in [512, 4096] {
+            let Some(disk) = Loop::over(empty(), sector) else { return };
+            let device = Device::open(&disk.path, Access::ReadWrite).unwrap();
+            // A plain zeroing before it must not cost the device its ability to give blocks back: on a loop device
+            // over tmpfs the kernel forgets that it has any when zeroing without deallocation was tried once.
+            device.zero(0, MIB).unwrap();
+            deallocate(&device);
+            assert!(disk.allocated() < 3 * MIB, "{} bytes are still allocated", disk.allocated());
+        }
+    }
+}
+
+#[test]
+fn files_are_accessed_directly_where_their_blocks_allow_it() {
+    let whole = file_of(8 * MIB);
+    let device = Device::open(whole.path(), Access::ReadWrite).unwrap();
+    exercise(&device);
+    let odd = file_of(8 * MIB + 700);
+    let odd_device = Device::open(odd.path(), Access::ReadWrite).unwrap();
+    assert!(!odd_device.is_direct(), "direct I/O would make this file longer");
+    exercise(&odd_device);
+    assert_eq!(odd.as_file().metadata().unwrap().len(), 8 * MIB + 700);
+    assert_eq!(whole.as_file().metadata().unwrap().len(), 8 * MIB);
+}
+
+#[test]
+fn threads_write_and_zero_side_by_side() {
+    let file = file_of(32 * MIB);
+    let disk = Loop::new(32 * MIB, 4096);
+    let paths = std::iter::once(file.path()).chain(disk.as_ref().map(|disk| disk.path.as_path()));
+    for path in paths {
+        let device = Device::open(path, Access::ReadWrite).unwrap();
+        device.write_at(0, &vec![0xee; 32 * MIB as usize]).unwrap();
+        std::thread::scope(|scope| {
+            for lane in 0..4u64 {
+                let device = &device;
+                scope.spawn(move || {
+                    let mut block = AlignedBuf::new(MIB as usize);
+                    block.fill(lane as u8 + 1);
+                    for at in (lane..32).step_by(4) {
+                        // The second half of every other MiB is a hole.
+                        device.write_at(at * MIB, &block).unwrap();
+                        if at % 2 == 1 {
+                            device.deallocate(at * MIB + MIB / 2 + 3, MIB / 2 - 3).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        let mut got = vec![0; 32 * MIB as usize];
+        device.read_at(0, &mut got).unwrap();
+        for (at, block) in got.chunks(MIB as usize).enumerate() {
+            let data = if at % 2 == 1 { MIB as usize / 2 + 3 } else { MIB as usize };
+            assert!(block[..data].iter().all(|&byte| usize::from(byte) == at % 4 + 1), "MiB {at}");
+            assert!(block[data..].iter().all(|&byte| byte == 0), "hole of MiB {at}");
+        }
     }
 }
 
