@@ -4,6 +4,7 @@ use std::io;
 
 use crate::config_drive::ConfigDriveError;
 use crate::digest::DigestAlgorithm;
+use crate::qcow2::Refusal;
 use crate::signature::SignatureError;
 use crate::table::TableError;
 use crate::target::TargetError;
@@ -37,11 +38,15 @@ pub enum Failure {
     #[error("{url} is empty")]
     Empty { url: String },
     #[error(
-        "{url} holds {format} content, which is not supported: only raw images, also packed as gzip, xz or zstd"
+        "{url} holds {format} content, which is not supported: only qcow2 and raw images, the latter also packed as gzip, xz or zstd"
     )]
     UnsupportedFormat { url: String, format: &'static str },
     #[error("{url} holds {format} content packed as {codec}: only raw images are read out of packed files")]
     UnsupportedInside { url: String, codec: &'static str, format: &'static str },
+    #[error("{url} cannot be written")]
+    Qcow2 { url: String, source: Refusal },
+    #[error("{url}: the compressed cluster at byte {offset} of the file is damaged")]
+    Qcow2Cluster { url: String, offset: u64, source: io::Error },
     #[error("{url} is declared as {declared} and holds {found} content")]
     FormatContradicts { url: String, declared: String, found: String },
     #[error("{url}: the {codec} stream is damaged or cut, after {decoded} decoded bytes")]

@@ -21,10 +21,13 @@ pub mod fuzzing;
 mod gpt;
 mod mbr;
 mod partition;
+#[cfg_attr(not(test), expect(dead_code, reason = "used once the writer knows partition images"))]
+mod partitioned;
 mod pipeline;
 mod place;
 mod pool;
 mod progress;
+mod qcow2;
 mod readback;
 mod request;
 mod signature;
@@ -45,7 +48,9 @@ pub use config_drive::{ConfigDriveError, MAX_CONFIG_DRIVE_BYTES, decode_config_d
 pub use digest::{DigestAlgorithm, DigestError, ExpectedDigest, Md5};
 pub use error::{DiskLeft, Failure, ImagingError};
 pub use partition::{Partition, TableKind};
+pub use partitioned::{Firmware, LayoutError, MadePartition, PartitionRequest, PartitionRole, PartitionsMade};
 pub use progress::{Observer, Progress};
+pub use qcow2::{Part as Qcow2Part, Refusal as Qcow2Refusal};
 pub use request::{Verify, WriteMode, WriteRequest, Written};
 pub use signature::{
     MAX_SIGNATURE_BYTES, Signature, SignatureError, SignatureHasher, TrustedComment, check_signature_keys,

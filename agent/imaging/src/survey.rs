@@ -4,6 +4,7 @@ use crate::codec::decode_head;
 use crate::error::Failure;
 use crate::fetch::{Fetcher, Stop};
 use crate::pool::BLOCK;
+use crate::qcow2::{self, HeadError, Refusal, SurveyError};
 use crate::sniff::{Codec, Format, declares, sniff};
 use crate::tail::{ImageSize, declared_size};
 
@@ -22,12 +23,16 @@ pub(crate) struct Survey {
 pub(crate) enum Content {
     Raw,
     Packed(Codec),
+    Qcow2(Box<qcow2::Image>),
 }
 
 /// What an image must be, as far as the survey can tell.
 pub(crate) struct Expected {
     /// Its `disk_format`.
     pub(crate) declared: Option<String>,
+    /// Where it goes, and how many bytes it may have there.
+    pub(crate) device: String,
+    pub(crate) room: u64,
 }
 
 /// Looks at an image of which `first` are the first bytes as served.
@@ -70,7 +75,9 @@ pub(crate) fn survey(fetcher: &mut Fetcher, first: &[u8], expected: &Expected) -
         }
         Format::Qcow2 => {
             check_declared(&url, "qcow2", declared)?;
-            return Err(Failure::UnsupportedFormat { url, format: "qcow2" }.into());
+            let (image, head) = survey_qcow2(fetcher, first, expected)?;
+            let size = Some(ImageSize { bytes: image.size(), exact: true });
+            (Content::Qcow2(Box::new(image)), head, size)
         }
         Format::Other(format) => {
             check_declared(&url, format, declared)?;
@@ -78,6 +85,46 @@ pub(crate) fn survey(fetcher: &mut Fetcher, first: &[u8], expected: &Expected) -
         }
     };
     Ok(Survey { url, source_total, content, head, size })
+}
+
+/// Reads the tables of a qcow2 image, and the first MiB of the disk in it.
+fn survey_qcow2(
+    fetcher: &mut Fetcher,
+    first: &[u8],
+    expected: &Expected,
+) -> Result<(qcow2::Image, Vec<u8>), Stop> {
+    let url = fetcher.describe();
+    let file = fetcher.total();
+    let mut read = |offset: u64, buf: &mut [u8]| {
+        let here = usize::try_from(offset).ok().and_then(|start| first.get(start..)?.get(..buf.len()));
+        match here {
+            Some(bytes) => {
+                buf.copy_from_slice(bytes);
+                Ok(())
+            }
+            None => fetcher.read_at(offset, buf),
+        }
+    };
+    let refused = |source| Failure::Qcow2 { url: url.clone(), source };
+    let image = qcow2::Image::survey(file, expected.room, &mut read).map_err(|error| match error {
+        SurveyError::Read(stop) => stop,
+        SurveyError::Refused(Refusal::TooLarge { size, disk }) => Failure::TooLarge {
+            url: url.clone(),
+            image: size,
+            exact: true,
+            device: expected.device.clone(),
+            disk,
+        }
+        .into(),
+        SurveyError::Refused(refusal) => refused(refusal).into(),
+    })?;
+    let head = image.head(&mut read).map_err(|error| match error {
+        HeadError::Read(stop) => stop,
+        HeadError::Unpack { offset, source } => {
+            Failure::Qcow2Cluster { url: url.clone(), offset, source }.into()
+        }
+    })?;
+    Ok((image, head))
 }
 
 /// Refuses a declaration that says another format than the content.

@@ -9,6 +9,7 @@ use crate::fetch::Stop;
 use crate::frames::{self, Next};
 use crate::pipeline::{FirstFailure, QUEUE, spawn};
 use crate::pool::Pool;
+use crate::qcow2::{self, PassError};
 use crate::sniff::Codec;
 use crate::survey::Content;
 
@@ -40,6 +41,7 @@ pub(crate) fn start(
 fn run(content: Content, url: &str, served: Receiver<Piece>, to: &Sender<Extent>) -> Result<u64, Stop> {
     match content {
         Content::Raw => pass(&served, to),
+        Content::Qcow2(image) => unravel(&image, url, &served, to),
         Content::Packed(codec) => {
             let mut input = Input::new(served);
             let result = match codec {
@@ -52,6 +54,38 @@ fn run(content: Content, url: &str, served: Receiver<Piece>, to: &Sender<Extent>
                 }
                 _ => Stop::Abandoned,
             })
+        }
+    }
+}
+
+/// The holes first, so that nothing has to be remembered of them.
+fn unravel(
+    image: &qcow2::Image,
+    url: &str,
+    served: &Receiver<Piece>,
+    to: &Sender<Extent>,
+) -> Result<u64, Stop> {
+    let mut emit = |extent| to.send(extent).map_err(|_| Stop::Abandoned);
+    for hole in image.holes() {
+        emit(Extent::Hole { offset: hole.start, len: hole.end - hole.start })?;
+    }
+    let changed = |offset, what: &str| {
+        Stop::Failed(Failure::SourceChanged { url: url.to_owned(), offset, what: what.to_owned() })
+    };
+    let stop = |error| match error {
+        PassError::Emit(stop) => stop,
+        PassError::OutOfStep { .. } => Failure::Internal("the image came out of order").into(),
+        PassError::Changed => changed(0, "its header and tables are not the ones that were checked"),
+        PassError::Cut { offset } => changed(offset, "it ends before everything in it has come"),
+    };
+    let mut pass = qcow2::Pass::new(image);
+    loop {
+        match served.recv().map_err(|_| Stop::Abandoned)? {
+            Piece::Data { offset, bytes } => pass.feed(offset, &bytes, &mut emit).map_err(stop)?,
+            Piece::End => {
+                pass.finish(&mut emit).map_err(stop)?;
+                return Ok(image.size());
+            }
         }
     }
 }

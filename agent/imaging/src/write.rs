@@ -55,7 +55,8 @@ pub fn write_image(
         if vouches.is_empty() {
             return Err(Failure::Unvouched { url });
         }
-        let expected = Expected { declared: disk_format };
+        let expected =
+            Expected { declared: disk_format, device: writer.device.clone(), room: writer.size };
         let pipeline = Pipeline::start(sources, retry, vouches, expected, &counters)?;
         writer.prepare(pipeline, &mut reporter)
     };

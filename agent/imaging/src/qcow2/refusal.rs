@@ -3,7 +3,7 @@ use std::io;
 
 /// What lies somewhere in a qcow2 file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub enum Part {
     Header,
     L1,
     L2,
@@ -28,7 +28,7 @@ impl fmt::Display for Part {
 /// Why a qcow2 image is not written. Offsets are bytes of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum Refusal {
+pub enum Refusal {
     #[error("it does not begin with a qcow2 header")]
     NotQcow2,
     #[error("the file ends within the header")]

@@ -1,1 +1,6 @@
-
+mod hostile;
+mod made;
+mod map;
+mod own;
+mod support;
+mod writer;
