@@ -1,10 +1,11 @@
 # make demo   the whole story on a virtual server, to watch
 # make test   everything there is to test
 # make lint   format, clippy, licences and sources of dependencies
+# make bench-imaging   Tacit's writer beside other people's, on this machine: docs/benchmarks.md
 # make clean-lab   takes down what a killed test or demo left behind
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: help setup agent build images debian-image demo test lint clean-lab
+.PHONY: help setup agent build images debian-image demo test lint bench-imaging clean-lab
 
 timed := tests/setup/timed.sh
 # Tests and the demo make network namespaces and virtual machines: as somebody else than root, through sudo.
@@ -42,6 +43,13 @@ lint:
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
 	cargo deny --locked check bans licenses sources
+
+# Needs quiet: whatever else runs on the machine is measured as well.
+bench-imaging: setup
+	@$(timed) "what is compared" tests/setup/bench.sh
+	@$(timed) tacit-image tests/setup/agent-build.sh tacit-image
+	@$(timed) digest-rate cargo build --locked --quiet -p tacit-tests --bin digest-rate
+	@$(if $(filter 0,$(shell id -u)),,sudo --preserve-env) tests/bench/imaging.py target/agent/tacit-image $${CARGO_TARGET_DIR:-target}/debug/digest-rate
 
 clean-lab:
 	@$(as_root) cargo run --quiet --locked -p tacit-tests --bin lab clean
