@@ -8,6 +8,7 @@
 mod buffer;
 mod device;
 mod error;
+mod holders;
 mod inode;
 mod ioctl;
 mod nic;
@@ -16,5 +17,6 @@ mod stat;
 pub use buffer::AlignedBuf;
 pub use device::{Access, Device};
 pub use error::Error;
+pub use holders::{HeldBy, Holder, holders};
 pub use inode::set_immutable;
 pub use nic::interface_permanent_mac;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use tacit_blockdev::{Access, AlignedBuf, Device, Error, set_immutable};
+use tacit_blockdev::{Access, AlignedBuf, Device, Error, HeldBy, Holder, holders, set_immutable};
 
 const MIB: u64 = 1 << 20;
 
@@ -148,6 +148,22 @@ fn exclusive_access_is_refused_while_another_holds_it() {
     assert!(refused.to_string().contains(disk.path.to_str().unwrap()));
     drop(held);
     Device::open(&disk.path, Access::Exclusive).unwrap();
+}
+
+#[test]
+fn files_and_devices_behind_a_loop_device_are_in_use() {
+    let Some(disk) = Loop::new(8 * MIB, 512) else { return };
+    let file = disk.backing.path();
+    let behind = Holder { device: file.to_owned(), by: HeldBy::Loop(disk.path.clone()) };
+    assert_eq!(holders(file).unwrap(), [behind]);
+    assert_eq!(holders(&disk.path).unwrap(), []);
+    let output = Command::new("losetup").args(["--find", "--show"]).arg(&disk.path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let upper = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+    let found = holders(&disk.path);
+    let detached = Command::new("losetup").arg("--detach").arg(&upper).status().unwrap();
+    assert!(detached.success());
+    assert_eq!(found.unwrap(), [Holder { device: disk.path.clone(), by: HeldBy::Loop(upper) }]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use std::io;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
@@ -14,6 +15,13 @@ use crate::ioctl;
 const RANGE: u64 = 64 << 20;
 /// Largest piece that zeros are written in.
 const PIECE: usize = 1 << 20;
+/// Ranges shorter than this are written: giving blocks back costs a device or a file system some milliseconds however
+/// short the range is, writing a MiB less than one (`docs/adr/0010-zeros.md`).
+const WORTH_A_REQUEST: u64 = 1 << 20;
+
+/// What zeros are written from. Nobody writes to it, so that it takes no memory: all its pages are the kernel's one
+/// page of zeros.
+static ZEROS: LazyLock<AlignedBuf> = LazyLock::new(|| AlignedBuf::new(PIECE));
 
 /// Requests that the kernel said this device will never do, so that they are not tried for every range.
 #[derive(Debug, Default)]
@@ -24,7 +32,8 @@ pub(super) struct Refusals {
 
 impl Device {
     /// Makes a range read as zeros, by whatever costs least among the requests that guarantee it: blocks are given
-    /// back (hole punching), zeroed by the device or the kernel (`BLKZEROOUT`), or written.
+    /// back (hole punching), zeroed by the device or the kernel (`BLKZEROOUT`), or written, as short ranges always
+    /// are.
     ///
     /// # Errors
     ///
@@ -40,7 +49,8 @@ impl Device {
     }
 
     /// Gives the blocks of a range back where the device can do that and promises that it reads as zeros afterwards;
-    /// zeroes it elsewhere. Other than after [`discard`](Self::discard), there is no doubt about the content.
+    /// zeroes it elsewhere. Other than after [`discard`](Self::discard), there is no doubt about the content. Today
+    /// this is what [`zero`](Self::zero) does, too, because nothing that keeps the blocks is cheaper.
     ///
     /// # Errors
     ///
@@ -73,7 +83,7 @@ impl Device {
         let end = offset + len;
         let block = u64::from(self.logical_sector().max(1));
         let (first, last) = (offset.next_multiple_of(block), end - end % block);
-        if first >= last {
+        if last.saturating_sub(first) < WORTH_A_REQUEST {
             return self.write_zeros(offset, end);
         }
         self.write_zeros(offset, first)?;
@@ -105,15 +115,11 @@ impl Device {
     }
 
     fn write_zeros(&self, offset: u64, end: u64) -> io::Result<()> {
-        if offset >= end {
-            return Ok(());
-        }
-        let zeros = AlignedBuf::new(PIECE.min((end - offset) as usize));
         let mut at = offset;
         while at < end {
             // To the next multiple of a piece, so that only the first and the last one can be unaligned.
-            let piece = (PIECE as u64 - at % PIECE as u64).min(end - at).min(zeros.len() as u64);
-            self.write_range(at, &zeros[..piece as usize])?;
+            let piece = (PIECE as u64 - at % PIECE as u64).min(end - at);
+            self.write_range(at, &ZEROS[..piece as usize])?;
             at += piece;
         }
         Ok(())
