@@ -4,6 +4,13 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+mod iso9660;
+mod rebuild;
+#[cfg(test)]
+mod tests;
+
+pub use rebuild::{fit_config_drive, is_mountable};
+
 /// Largest config drive, and size of the partition made for one, in bytes (IPA contract §8.7).
 pub const MAX_CONFIG_DRIVE_BYTES: u64 = 64 << 20;
 
@@ -20,6 +27,12 @@ pub enum ConfigDriveError {
     Base64 { source: base64::DecodeError },
     #[error("the config drive's gzip stream is damaged")]
     Gzip { source: io::Error },
+    #[error("the config drive is neither base64 nor gzip nor an ISO 9660 or FAT file system")]
+    Unknown,
+    #[error("the config drive's ISO 9660 file system cannot be read: {what}")]
+    Iso { what: &'static str },
+    #[error("the config drive cannot be made into FAT at {path:?}")]
+    Rebuild { path: String, source: io::Error },
     #[error("the config drive is empty")]
     Empty,
     #[error("the config drive has more than {MAX_CONFIG_DRIVE_BYTES} bytes")]
@@ -52,18 +65,49 @@ pub fn decode_config_drive(text: &str) -> Result<Vec<u8>, ConfigDriveError> {
     }
     let packed = BASE64.decode(&compact).map_err(|source| ConfigDriveError::Base64 { source })?;
     drop(compact);
-    let drive = if packed.starts_with(b"\x1f\x8b") {
-        let mut drive = Vec::new();
-        flate2::bufread::MultiGzDecoder::new(&packed[..])
-            .take(MAX_CONFIG_DRIVE_BYTES + 1)
-            .read_to_end(&mut drive)
-            .map_err(|source| ConfigDriveError::Gzip { source })?;
-        drive
-    } else {
-        packed
-    };
+    let drive = inflate(packed)?;
     check_size(&drive)?;
     Ok(drive)
+}
+
+/// Takes a config drive as a URL serves it: base64 as [`decode_config_drive`] takes it, or the bytes themselves, with
+/// or without gzip around them.
+///
+/// # Errors
+///
+/// [`ConfigDriveError`]; bytes that are no base64 must hold a file system that config drives have.
+pub fn decode_served_config_drive(body: Vec<u8>) -> Result<Vec<u8>, ConfigDriveError> {
+    let is_text =
+        |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    match std::str::from_utf8(&body) {
+        Ok(text) if body.iter().all(is_text) => return decode_config_drive(text),
+        _ => {}
+    }
+    if body.len() as u64 > MAX_CONFIG_DRIVE_BYTES {
+        return Err(ConfigDriveError::TooLarge);
+    }
+    let drive = inflate(body)?;
+    check_size(&drive)?;
+    if iso9660::is_iso(&drive) || is_fat(&drive) { Ok(drive) } else { Err(ConfigDriveError::Unknown) }
+}
+
+fn inflate(packed: Vec<u8>) -> Result<Vec<u8>, ConfigDriveError> {
+    if !packed.starts_with(b"\x1f\x8b") {
+        return Ok(packed);
+    }
+    let mut drive = Vec::new();
+    flate2::bufread::MultiGzDecoder::new(&packed[..])
+        .take(MAX_CONFIG_DRIVE_BYTES + 1)
+        .read_to_end(&mut drive)
+        .map_err(|source| ConfigDriveError::Gzip { source })?;
+    Ok(drive)
+}
+
+/// Whether it begins with the boot sector of a FAT file system.
+fn is_fat(drive: &[u8]) -> bool {
+    drive.len() >= 512
+        && drive[510..512] == [0x55, 0xaa]
+        && (drive[54..57] == *b"FAT" || drive[82..85] == *b"FAT")
 }
 
 pub(crate) fn check_size(drive: &[u8]) -> Result<(), ConfigDriveError> {
@@ -74,47 +118,4 @@ pub(crate) fn check_size(drive: &[u8]) -> Result<(), ConfigDriveError> {
         return Err(ConfigDriveError::TooLarge);
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    fn packed(bytes: &[u8]) -> String {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        BASE64.encode(encoder.finish().unwrap())
-    }
-
-    #[test]
-    fn packed_plain_and_wrapped_drives_are_decoded() {
-        let drive = b"CD001 and so on".repeat(100);
-        let text = packed(&drive);
-        assert_eq!(decode_config_drive(&text).unwrap(), drive);
-        let wrapped: String = text.chars().flat_map(|c| [c, '\n']).collect();
-        assert_eq!(decode_config_drive(&wrapped).unwrap(), drive);
-        assert_eq!(decode_config_drive(&BASE64.encode(&drive)).unwrap(), drive);
-    }
-
-    #[test]
-    fn inflating_stops_at_the_limit() {
-        let bomb = packed(&vec![0; MAX_CONFIG_DRIVE_BYTES as usize + 1]);
-        assert!(bomb.len() < 1 << 20);
-        assert!(matches!(decode_config_drive(&bomb), Err(ConfigDriveError::TooLarge)));
-        let largest = packed(&vec![0; MAX_CONFIG_DRIVE_BYTES as usize]);
-        assert_eq!(decode_config_drive(&largest).unwrap().len() as u64, MAX_CONFIG_DRIVE_BYTES);
-    }
-
-    #[test]
-    fn damaged_drives_are_refused() {
-        assert!(matches!(decode_config_drive("*"), Err(ConfigDriveError::Base64 { .. })));
-        assert!(matches!(decode_config_drive(" \n"), Err(ConfigDriveError::Empty)));
-        let text = packed(&[5; 5000]);
-        assert!(matches!(
-            decode_config_drive(&text[..text.len() / 8 * 4]),
-            Err(ConfigDriveError::Gzip { .. })
-        ));
-    }
 }

@@ -44,7 +44,10 @@ mod vouch;
 mod write;
 mod writers;
 
-pub use config_drive::{ConfigDriveError, MAX_CONFIG_DRIVE_BYTES, decode_config_drive};
+pub use config_drive::{
+    ConfigDriveError, MAX_CONFIG_DRIVE_BYTES, decode_config_drive, decode_served_config_drive,
+    fit_config_drive, is_mountable,
+};
 pub use digest::{DigestAlgorithm, DigestError, ExpectedDigest, Md5};
 pub use error::{DiskLeft, Failure, ImagingError};
 pub use partition::{Partition, TableKind};

@@ -35,6 +35,43 @@ impl From<TargetError> for PlaceError {
     }
 }
 
+/// Refuses, before anything is written, a drive for which there will be no place. The labels of file systems in
+/// partitions are not known by then: a partition that may hold a config drive's file system counts as a place.
+#[cfg_attr(not(test), expect(dead_code, reason = "used once the writer asks before it writes"))]
+pub(crate) fn check_place(
+    table: &Table,
+    drive: u64,
+    sector: u64,
+    disk_blocks: u64,
+) -> Result<(), ConfigDriveError> {
+    let mut table = table.clone();
+    table.fit(disk_blocks).map_err(|_| ConfigDriveError::NoRoom)?;
+    let (mut named, mut may_be) = (None, false);
+    for partition in table.partitions() {
+        if partition.type_byte.is_some_and(|kind| CONTAINERS.contains(&kind)) {
+            continue;
+        }
+        let bytes = partition.size_lba.saturating_mul(sector);
+        if partition.name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(NAME)) {
+            named = Some(match named {
+                None => (partition.number, bytes),
+                Some((first, _)) => {
+                    return Err(ConfigDriveError::TwoPartitions { first, second: partition.number });
+                }
+            });
+        }
+        may_be |= (drive..=MAX_CONFIG_DRIVE_BYTES).contains(&bytes);
+    }
+    match named {
+        Some((number, partition)) if partition < drive => {
+            Err(ConfigDriveError::PartitionTooSmall { number, partition, drive })
+        }
+        Some(_) => Ok(()),
+        None if may_be => Ok(()),
+        None => add(&mut table, sector, disk_blocks).map(|_| ()),
+    }
+}
+
 /// Writes the drive into the partition called `config-2`, or into a new one at the end of the disk.
 pub(crate) fn place(
     drive: &[u8],
@@ -146,4 +183,61 @@ pub(crate) fn random_guid() -> Result<[u8; 16], ConfigDriveError> {
     guid[7] = guid[7] & 0x0f | 0x40;
     guid[8] = guid[8] & 0x3f | 0x80;
     Ok(guid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpt::Gpt;
+    use crate::mbr::Mbr;
+
+    const MIB: u64 = 1 << 20;
+
+    /// A GPT with partitions of these names and sizes in MiB from 1 MiB on.
+    fn gpt(sector: u64, disk: u64, partitions: &[(&str, u64)]) -> Table {
+        let mut gpt = Gpt::empty(sector as u32, disk / sector, [1; 16]).unwrap();
+        let mut start = MIB / sector;
+        for (number, (name, mib)) in (1..).zip(partitions) {
+            let size = mib * MIB / sector;
+            gpt.add(LINUX_DATA, [number; 16], name, start, size).unwrap();
+            start += size;
+        }
+        Table { mbr: Some(Mbr::protective(disk / sector)), gpt: Some(gpt) }
+    }
+
+    #[test]
+    fn a_drive_without_a_place_is_known_beforehand() {
+        let drive = 3 * MIB / 2;
+        for sector in [512, 4096] {
+            let check = |disk: u64, partitions: &[(&str, u64)]| {
+                // The image may be made for a smaller disk.
+                let image = gpt(sector, 250 * MIB, partitions);
+                check_place(&image, drive, sector, disk / sector)
+            };
+            assert!(check(400 * MIB, &[("root", 200)]).is_ok());
+            assert!(matches!(check(265 * MIB, &[("root", 201)]), Err(ConfigDriveError::NoRoom)));
+            assert!(check(250 * MIB, &[("root", 240), ("Config-2", 2)]).is_ok());
+            let small = check(400 * MIB, &[("root", 200), ("config-2", 1)]);
+            assert!(matches!(small, Err(ConfigDriveError::PartitionTooSmall { number: 2, .. })));
+            let two = check(400 * MIB, &[("config-2", 2), ("root", 100), ("CONFIG-2", 2)]);
+            assert!(matches!(two, Err(ConfigDriveError::TwoPartitions { first: 1, second: 3 })));
+            // This one may have the label.
+            assert!(check(250 * MIB, &[("root", 240), ("other", 2)]).is_ok());
+            assert!(check(250 * MIB, &[("root", 240), ("other", 1)]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_full_mbr_is_known_beforehand() {
+        let mut mbr = Mbr::empty(1);
+        for index in 0..3 {
+            mbr.add(2048 + index * 409_600, 409_600).unwrap();
+        }
+        let mut table = Table { mbr: Some(mbr), gpt: None };
+        assert!(check_place(&table, MIB, 512, 4 << 20).is_ok());
+        assert!(matches!(check_place(&table, MIB, 512, 1_250_000), Err(ConfigDriveError::NoRoom)));
+        table.mbr.as_mut().unwrap().add(2_000_000, 409_600).unwrap();
+        let refused = check_place(&table, MIB, 512, 8 << 20);
+        assert!(matches!(refused, Err(ConfigDriveError::NoSlot { primaries: 4 })));
+    }
 }

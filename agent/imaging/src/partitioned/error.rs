@@ -24,7 +24,9 @@ pub enum LayoutError {
     EphemeralSize { format: &'static str, mib: u64 },
     #[error("the ephemeral partition shall be kept, but the disk's present partition table cannot be read")]
     NothingToPreserve { source: TableError },
-    #[error("the ephemeral partition shall be kept, but none of {bytes} bytes begins at byte {start} of the disk")]
+    #[error(
+        "the ephemeral partition shall be kept, but none of {bytes} bytes begins at byte {start} of the disk"
+    )]
     EphemeralMoved { start: u64, bytes: u64 },
     #[error("the image has {image} bytes, the root partition {root}")]
     ImageTooLarge { image: u64, root: u64 },

@@ -287,7 +287,8 @@ impl Maker<'_, '_> {
         let mut block = vec![0; BLOCK as usize];
         let mut at = 0;
         for (index, (inode, name)) in entries.iter().enumerate() {
-            let end = if index + 1 == entries.len() { DIR_END } else { at + (8 + name.len()).next_multiple_of(4) };
+            let end =
+                if index + 1 == entries.len() { DIR_END } else { at + (8 + name.len()).next_multiple_of(4) };
             block[at..at + 4].copy_from_slice(&inode.to_le_bytes());
             block[at + 4..at + 6].copy_from_slice(&((end - at) as u16).to_le_bytes());
             block[at + 6] = name.len() as u8;

@@ -6,7 +6,7 @@ use crate::partition::Partition;
 use crate::partitioned::request::EphemeralFormat;
 use crate::partitioned::window::Window;
 use crate::partitioned::{
-    Layout, LayoutError, MadePartition, PartitionRole, efi_files, ext4, format_fat, identity, swap,
+    Fat, Layout, LayoutError, MadePartition, PartitionRole, efi_files, ext4, identity, swap,
 };
 use crate::place::random_guid;
 use crate::veil::{Veil, is_zero};
@@ -93,7 +93,8 @@ impl Layout {
                 }
             } else {
                 let name = identity.as_ref().map_or("no known", |(name, _)| name);
-                esp_files_missing = Some(format!("the image holds {name} file system, which is not looked into"));
+                esp_files_missing =
+                    Some(format!("the image holds {name} file system, which is not looked into"));
             }
         }
         let (root_file_system, uuid) = identity.unzip();
@@ -123,8 +124,10 @@ impl Layout {
     ) -> Result<(), LayoutError> {
         let uuid = uuid()?;
         let volume_id = u32::from_le_bytes([uuid[0], uuid[1], uuid[2], uuid[3]]);
+        let bytes = part.bytes.end - part.bytes.start;
+        let fat = Fat { bytes, sector: self.sector, label, volume_id, fat32, small: None };
         let mut window = Window::new(veil, part.bytes.clone());
-        format_fat(&mut window, part.bytes.end - part.bytes.start, self.sector, label, volume_id, fat32)
+        fat.format(&mut window)
             .and_then(|()| window.store_all())
             .map_err(|source| LayoutError::FileSystem { role: part.role, source })
     }

@@ -55,14 +55,14 @@ impl Layout {
         let sector = target.logical_sector();
         let disk_blocks = target.size_bytes() / u64::from(sector);
         let format = request.ephemeral_format.as_deref();
-        let ephemeral = EphemeralFormat::parse(format).ok_or_else(|| LayoutError::UnknownFormat {
-            format: format.unwrap_or_default().to_owned(),
-        })?;
+        let ephemeral = EphemeralFormat::parse(format)
+            .ok_or_else(|| LayoutError::UnknownFormat { format: format.unwrap_or_default().to_owned() })?;
         let ranges = ranges(&wanted(request, config_drive)?)?;
         let mut table = match request.label {
             TableKind::Gpt => {
                 let guid = random_guid().map_err(|_| LayoutError::Random)?;
-                let gpt = Gpt::empty(sector, disk_blocks, guid).map_err(|source| LayoutError::Table { source })?;
+                let gpt =
+                    Gpt::empty(sector, disk_blocks, guid).map_err(|source| LayoutError::Table { source })?;
                 Table { mbr: Some(Mbr::protective(disk_blocks)), gpt: Some(gpt) }
             }
             TableKind::Dos => Table { mbr: Some(Mbr::empty(random_signature()?)), gpt: None },
@@ -75,12 +75,14 @@ impl Layout {
         if table.gpt.is_none() && ranges.len() > 4 {
             return Err(LayoutError::TooManyForMbr { count: ranges.len() });
         }
-        let kept = ranges.iter().find(|(role, _)| *role == PartitionRole::Ephemeral && request.preserve_ephemeral);
+        let ephemeral_range = ranges.iter().find(|(role, _)| *role == PartitionRole::Ephemeral);
+        let kept = ephemeral_range.filter(|_| request.preserve_ephemeral).map(|(_, range)| range.clone());
+        let preserve_ephemeral = kept.is_some();
         let kept_guid = match kept {
-            Some((_, range)) => find_kept(range, target)?,
+            Some(range) => find_kept(&range, target)?,
             None => None,
         };
-        if kept.is_none() && request.ephemeral_mib > 0 {
+        if !preserve_ephemeral && request.ephemeral_mib > 0 {
             check_ephemeral(ephemeral, request.ephemeral_mib, sector)?;
         }
         let mut parts = Vec::new();
@@ -89,17 +91,12 @@ impl Layout {
             let partition = add(&mut table, role, &bytes, guid, sector)?;
             parts.push(MadePartition { role, partition, bytes });
         }
-        Ok(Self { table, parts, ephemeral, preserve_ephemeral: kept.is_some(), sector })
+        Ok(Self { table, parts, ephemeral, preserve_ephemeral, sector })
     }
 
     /// Belongs on the disk when all else is there and verified.
     pub(crate) fn table(&self) -> &Table {
         &self.table
-    }
-
-    /// In the order of the disk.
-    pub(crate) fn partitions(&self) -> &[MadePartition] {
-        &self.parts
     }
 
     pub(crate) fn part(&self, role: PartitionRole) -> Option<&MadePartition> {
@@ -206,13 +203,12 @@ fn find_kept(range: &Range<u64>, target: &dyn Target) -> Result<Option<[u8; 16]>
         .map_err(|source| LayoutError::NothingToPreserve { source })?;
     let sector = u64::from(sector);
     let found = present.partitions().into_iter().find(|partition| {
-        partition.start_lba * sector == range.start && partition.size_lba.checked_mul(sector) == Some(range.end - range.start)
+        partition.start_lba * sector == range.start
+            && partition.size_lba.checked_mul(sector) == Some(range.end - range.start)
     });
     match found {
         Some(partition) => Ok(present.gpt.as_ref().and_then(|gpt| gpt.guid(partition.number))),
-        None => {
-            Err(LayoutError::EphemeralMoved { start: range.start, bytes: range.end - range.start })
-        }
+        None => Err(LayoutError::EphemeralMoved { start: range.start, bytes: range.end - range.start }),
     }
 }
 

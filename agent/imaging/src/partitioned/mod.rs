@@ -7,15 +7,19 @@ mod error;
 mod ext4;
 mod ext4_tree;
 mod fat;
+mod fat_dots;
 mod furnish;
 mod identity;
 mod layout;
 mod request;
 mod swap;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use error::LayoutError;
-pub(crate) use fat::format_fat;
+pub(crate) use fat::{Fat, FatNames};
+pub(crate) use fat_dots::mend_folders;
 pub use furnish::PartitionsMade;
 pub(crate) use layout::Layout;
 pub use layout::MadePartition;

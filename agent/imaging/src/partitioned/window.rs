@@ -24,7 +24,7 @@ struct Block {
     changed: bool,
 }
 
-impl<'a, 'v, 't> Window<'a, 't> {
+impl<'a, 't> Window<'a, 't> {
     pub(super) fn new(veil: &'a Veil<'t>, range: Range<u64>) -> Self {
         Self { veil, range, position: 0, blocks: Vec::new() }
     }
