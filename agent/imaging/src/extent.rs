@@ -66,8 +66,10 @@ pub(crate) struct Unit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnitCodec {
-    /// Raw deflate (RFC 1951); what follows the stream's end is padding.
+    /// Raw deflate (RFC 1951); what follows the declared length is not looked at, and after the stream's end is padding.
     Deflate,
     /// One zstd frame; what follows its end is padding (qcow2 rounds up to sectors).
     Zstd,
+    /// One zstd frame of which only the first bytes are wanted (a qcow2 disk may end within its last cluster).
+    ZstdHead,
 }

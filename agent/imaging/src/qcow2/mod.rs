@@ -29,9 +29,9 @@ mod watch;
 #[cfg(any(test, feature = "fuzzing"))]
 #[expect(unused_imports, reason = "used once the fuzz targets know qcow2")]
 pub(crate) use fuzz::fuzz;
+pub use refusal::{Part, Refusal};
 pub(crate) use {
     pass::{Pass, PassError},
     refusal::{HeadError, SurveyError},
     survey::Image,
 };
-pub use refusal::{Part, Refusal};

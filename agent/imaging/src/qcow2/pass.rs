@@ -159,12 +159,7 @@ impl<'i> Pass<'i> {
     }
 
     /// Takes the next part of all compressed clusters that have begun.
-    fn go_on<E>(
-        &mut self,
-        offset: u64,
-        slice: &Slice,
-        emit: &mut Emit<'_, E>,
-    ) -> Result<(), PassError<E>> {
+    fn go_on<E>(&mut self, offset: u64, slice: &Slice, emit: &mut Emit<'_, E>) -> Result<(), PassError<E>> {
         let end = offset + slice.len() as u64;
         for open in &mut self.open {
             open.input.push(slice.part(0..(open.end.min(end) - offset) as usize));

@@ -33,7 +33,7 @@ impl Qemu {
     }
 
     fn io(&self, file: &str, commands: &[String]) {
-        let mut args = vec!["-f", "qcow2"];
+        let mut args = vec!["-f", "qcow2", "-t", "unsafe"];
         for command in commands {
             args.extend(["-c", command]);
         }
@@ -69,9 +69,9 @@ impl Qemu {
 #[test]
 fn converted_images_are_what_they_were() {
     let Some(qemu) = Qemu::here() else { return };
-    let disk = mixture(9 * MIB + 3 * 512, 1);
-    std::fs::write(qemu.path("raw"), &disk).unwrap();
-    for cluster in ["512", "4k", "64k", "1M", "2M"] {
+    // Small clusters take QEMU long.
+    for (cluster, mib) in [("512", 1), ("4k", 3), ("64k", 9), ("1M", 9), ("2M", 9)] {
+        std::fs::write(qemu.path("raw"), mixture(mib * MIB + 3 * 512, 1)).unwrap();
         for options in ["compat=0.10", "compat=1.1", "compression_type=zstd", "lazy_refcounts=on"] {
             for flags in ["", " -c", " -W", " -c -W"] {
                 qemu.img(&format!(
@@ -121,9 +121,9 @@ fn writes(size: usize, count: usize, seed: u64) -> Vec<String> {
 #[test]
 fn used_images_are_what_they_became() {
     let Some(qemu) = Qemu::here() else { return };
-    let size = 5 * MIB + 512;
-    for (seed, cluster) in (0..).zip(["512", "2k", "64k", "2M"]) {
-        for options in ["compat=0.10", "compat=1.1", "lazy_refcounts=on"] {
+    let size = 3 * MIB + 512;
+    for (seed, cluster) in (0..).zip(["512", "64k", "2M"]) {
+        for options in ["compat=0.10", "lazy_refcounts=on"] {
             qemu.img(&format!("create -f qcow2 -o cluster_size={cluster},{options} image {size}"));
             qemu.io("image", &writes(size, 60, seed));
             qemu.check("image");
@@ -133,19 +133,19 @@ fn used_images_are_what_they_became() {
             if options == "compat=0.10" {
                 // Version 2 cannot be resized with snapshots.
                 qemu.img("snapshot -d before image");
-                qemu.img(&format!("resize image {}", 11 * MIB));
+                qemu.img(&format!("resize image {}", 6 * MIB));
                 qemu.img("snapshot -c before image");
             } else {
-                qemu.img(&format!("resize image {}", 11 * MIB));
+                qemu.img(&format!("resize image {}", 6 * MIB));
             }
-            qemu.io("image", &writes(11 * MIB, 30, seed + 200));
+            qemu.io("image", &writes(6 * MIB, 30, seed + 200));
             qemu.img("snapshot -c then image");
             qemu.check("image");
             qemu.img("snapshot -a before image");
             qemu.check("image");
             qemu.img("snapshot -d before image");
             qemu.img("snapshot -d then image");
-            qemu.img(&format!("resize --shrink image {}", 2 * MIB + 512));
+            qemu.img(&format!("resize --shrink image {}", MIB + 512));
             qemu.check("image");
         }
     }
@@ -154,9 +154,9 @@ fn used_images_are_what_they_became() {
 #[test]
 fn compressed_images_that_were_written_to_are_what_they_became() {
     let Some(qemu) = Qemu::here() else { return };
-    let size = 7 * MIB + 1024;
+    let size = 3 * MIB + 1024;
     std::fs::write(qemu.path("raw"), mixture(size, 2)).unwrap();
-    for (seed, cluster) in (0..).zip(["512", "4k", "64k", "2M"]) {
+    for (seed, cluster) in (0..).zip(["1k", "64k", "2M"]) {
         for kind in ["zlib", "zstd"] {
             qemu.img(&format!(
                 "convert -f raw -O qcow2 -c -o cluster_size={cluster},compression_type={kind} raw image"

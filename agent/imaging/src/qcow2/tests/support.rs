@@ -102,12 +102,12 @@ pub(super) fn restore(image: &Image, file: &[u8], part: usize) -> Result<Vec<u8>
         Ok(())
     };
     let mut pass = Pass::new(image);
-    feed(&mut pass, &pool, file, part, &mut take)
-        .and_then(|()| pass.finish(&mut take))
-        .map_err(|error| match error {
+    feed(&mut pass, &pool, file, part, &mut take).and_then(|()| pass.finish(&mut take)).map_err(|error| {
+        match error {
             PassError::Emit(error) => error,
             error => format!("{error:?}"),
-        })?;
+        }
+    })?;
     given.sort_unstable_by_key(|range| range.start);
     let mut end = 0;
     for range in given {

@@ -153,7 +153,9 @@ pub(super) fn make(wanted: Wanted) -> Made {
     for (index, entry) in l1.iter().enumerate() {
         put64(&mut file, l1_at + index * 8, *entry);
     }
-    let mut ranges = vec![0..112, l1_at..l1_at + tables * 8];
+    // With the end of the extensions.
+    let header = if version == 3 { 120 } else { 80 };
+    let mut ranges = vec![0..header, l1_at..l1_at + tables * 8];
     for (table, at) in l2 {
         for (index, entry) in entries[table * per_table..][..per_table].iter().enumerate() {
             put64(&mut file, at + index * 8, *entry);
