@@ -4,6 +4,7 @@ use std::io;
 
 use crate::config_drive::ConfigDriveError;
 use crate::digest::DigestAlgorithm;
+use crate::partitioned::LayoutError;
 use crate::qcow2::Refusal;
 use crate::signature::SignatureError;
 use crate::table::TableError;
@@ -72,6 +73,10 @@ pub enum Failure {
     Target { device: String, doing: &'static str, source: TargetError },
     #[error("{device} reads back other bytes at offset {offset} than were written there")]
     ReadBack { device: String, offset: u64 },
+    #[error("{url}: the packed unit that belongs at byte {offset} of the image is damaged")]
+    Unit { url: String, offset: u64, source: io::Error },
+    #[error("the partitions for the image cannot be made on {device}")]
+    Layout { device: String, source: LayoutError },
     #[error("the config drive cannot be written to {device}")]
     ConfigDrive { device: String, source: ConfigDriveError },
     #[error("writing to {device} was cancelled")]

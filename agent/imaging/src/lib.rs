@@ -21,15 +21,16 @@ pub mod fuzzing;
 mod gpt;
 mod mbr;
 mod partition;
-#[cfg_attr(not(test), expect(dead_code, reason = "used once the writer knows partition images"))]
 mod partitioned;
 mod pipeline;
 mod place;
 mod pool;
+mod prepare;
 mod progress;
 mod qcow2;
 mod readback;
 mod request;
+mod reveal;
 mod signature;
 mod sniff;
 mod source;
@@ -51,7 +52,9 @@ pub use config_drive::{
 pub use digest::{DigestAlgorithm, DigestError, ExpectedDigest, Md5};
 pub use error::{DiskLeft, Failure, ImagingError};
 pub use partition::{Partition, TableKind};
-pub use partitioned::{Firmware, LayoutError, MadePartition, PartitionRequest, PartitionRole, PartitionsMade};
+pub use partitioned::{
+    Firmware, LayoutError, MadePartition, PartitionRequest, PartitionRole, PartitionsMade,
+};
 pub use progress::{Observer, Progress};
 pub use qcow2::{Part as Qcow2Part, Refusal as Qcow2Refusal};
 pub use request::{Verify, WriteMode, WriteRequest, Written};

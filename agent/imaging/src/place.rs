@@ -37,7 +37,6 @@ impl From<TargetError> for PlaceError {
 
 /// Refuses, before anything is written, a drive for which there will be no place. The labels of file systems in
 /// partitions are not known by then: a partition that may hold a config drive's file system counts as a place.
-#[cfg_attr(not(test), expect(dead_code, reason = "used once the writer asks before it writes"))]
 pub(crate) fn check_place(
     table: &Table,
     drive: u64,

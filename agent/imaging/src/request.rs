@@ -1,5 +1,6 @@
 use crate::digest::ExpectedDigest;
 use crate::partition::{Partition, TableKind};
+use crate::partitioned::{PartitionRequest, PartitionsMade};
 use crate::signature::Signature;
 use crate::source::{RetryPolicy, Source};
 
@@ -18,6 +19,10 @@ pub struct WriteRequest {
     pub disk_format: Option<String>,
     /// The ISO image, see [`crate::decode_config_drive`].
     pub config_drive: Option<Vec<u8>>,
+    /// Makes the config drive's files a FAT file system; done anyway where the disk's sectors need it.
+    pub config_drive_rebuild: bool,
+    /// For an image of one file system: the partitions that it gets around it.
+    pub layout: Option<PartitionRequest>,
     pub mode: WriteMode,
     pub verify: Verify,
     pub retry: RetryPolicy,
@@ -32,6 +37,8 @@ impl WriteRequest {
             signature: None,
             disk_format: None,
             config_drive: None,
+            config_drive_rebuild: false,
+            layout: None,
             mode: WriteMode::default(),
             verify: Verify::default(),
             retry: RetryPolicy::default(),
@@ -75,8 +82,8 @@ pub struct Written {
     /// As they are on the disk now, the config drive's included.
     pub partitions: Vec<Partition>,
     pub config_drive: Option<Partition>,
-    /// The config drive's blocks (2 KiB in ISO 9660) are smaller than the disk's sectors: Linux cannot mount it.
-    pub config_drive_unmountable: bool,
+    /// What was made around a partition image.
+    pub made: Option<PartitionsMade>,
     /// Why the kernel of the ramdisk still sees the old partitions, if it does. The disk itself is right.
     pub rescan_failed: Option<String>,
 }

@@ -4,7 +4,7 @@ use crate::gpt::Gpt;
 use crate::mbr::Mbr;
 use crate::partition::{Partition, TableKind};
 use crate::partitioned::request::EphemeralFormat;
-use crate::partitioned::{Firmware, LayoutError, PartitionRequest, PartitionRole, ext4, fat};
+use crate::partitioned::{Firmware, LayoutError, PartitionRequest, PartitionRole, ext4, fat, kept};
 use crate::place::{LINUX_DATA, NAME, random_guid};
 use crate::table::Table;
 use crate::target::Target;
@@ -79,7 +79,7 @@ impl Layout {
         let kept = ephemeral_range.filter(|_| request.preserve_ephemeral).map(|(_, range)| range.clone());
         let preserve_ephemeral = kept.is_some();
         let kept_guid = match kept {
-            Some(range) => find_kept(&range, target)?,
+            Some(range) => kept::find(&range, target)?,
             None => None,
         };
         if !preserve_ephemeral && request.ephemeral_mib > 0 {
@@ -106,6 +106,10 @@ impl Layout {
     /// The bytes of the disk that the image goes to.
     pub(crate) fn root(&self) -> Range<u64> {
         self.parts.last().expect("the root partition is always there, and the last").bytes.clone()
+    }
+
+    pub(crate) fn config_drive(&self) -> Option<Partition> {
+        self.part(PartitionRole::ConfigDrive).map(|part| part.partition.clone())
     }
 
     /// # Errors
@@ -192,24 +196,6 @@ fn add(
         Table { .. } => None,
     };
     added.ok_or(LayoutError::Internal("a new partition table has no free entry"))
-}
-
-/// The GUID, if it has one, of the partition that is exactly there.
-fn find_kept(range: &Range<u64>, target: &dyn Target) -> Result<Option<[u8; 16]>, LayoutError> {
-    let sector = target.logical_sector();
-    let mut head = vec![0; MIB.min(target.size_bytes()) as usize];
-    target.read_at(0, &mut head)?;
-    let present = Table::inspect(&head, sector, target.size_bytes() / u64::from(sector))
-        .map_err(|source| LayoutError::NothingToPreserve { source })?;
-    let sector = u64::from(sector);
-    let found = present.partitions().into_iter().find(|partition| {
-        partition.start_lba * sector == range.start
-            && partition.size_lba.checked_mul(sector) == Some(range.end - range.start)
-    });
-    match found {
-        Some(partition) => Ok(present.gpt.as_ref().and_then(|gpt| gpt.guid(partition.number))),
-        None => Err(LayoutError::EphemeralMoved { start: range.start, bytes: range.end - range.start }),
-    }
 }
 
 fn check_ephemeral(format: EphemeralFormat, mib: u64, sector: u32) -> Result<(), LayoutError> {

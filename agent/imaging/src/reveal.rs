@@ -1,0 +1,74 @@
+//! The last steps: a verified image becomes a disk that boots.
+
+use crate::error::Failure;
+use crate::partition::Partition;
+use crate::partitioned::PartitionsMade;
+use crate::place::{PlaceError, place};
+use crate::prepare::{Arrangement, Writer};
+use crate::progress::Reporter;
+use crate::table::Table;
+use crate::veil::Veil;
+
+/// What is on the disk.
+pub(crate) struct Revealed {
+    pub(crate) table: Table,
+    pub(crate) config_drive: Option<Partition>,
+    pub(crate) made: Option<PartitionsMade>,
+}
+
+impl Writer<'_> {
+    /// Makes the image whole: table, config drive, and the areas held back.
+    pub(crate) fn reveal(
+        &self,
+        url: &str,
+        arrangement: &mut Arrangement,
+        image_bytes: u64,
+        veil: &Veil<'_>,
+        reporter: &Reporter<'_>,
+    ) -> Result<Revealed, Failure> {
+        let revealed = match arrangement {
+            Arrangement::Whole(table) => self.complete_whole(url, table, veil)?,
+            Arrangement::Partition(layout) => {
+                let made = layout.finish(veil, image_bytes).map_err(self.cannot_lay_out())?;
+                let config_drive = layout.config_drive();
+                Revealed { table: layout.table().clone(), config_drive, made: Some(made) }
+            }
+        };
+        for (offset, bytes) in revealed.table.pieces() {
+            veil.write(offset, &bytes).map_err(self.failed("revealing the image"))?;
+        }
+        // The last moment: from here on the disk becomes bootable.
+        if reporter.cancelled() {
+            return Err(reporter.cancelled_failure());
+        }
+        veil.lift().map_err(self.failed("revealing the image"))?;
+        match veil.first_difference().map_err(self.failed("reading back what was revealed"))? {
+            Some(offset) => Err(Failure::ReadBack { device: self.device.clone(), offset }),
+            None => Ok(revealed),
+        }
+    }
+
+    fn complete_whole(&self, url: &str, table: &Table, veil: &Veil<'_>) -> Result<Revealed, Failure> {
+        // The image's own backup table is dead once there is one at the end of the disk.
+        if let Some(old) = table.backup_bytes(self.sector) {
+            veil.zero(old.start, old.end - old.start).map_err(self.failed("revealing the image"))?;
+        }
+        let mut table = table.clone();
+        table.fit(self.blocks()).map_err(|source| Failure::Table {
+            url: url.to_owned(),
+            device: self.device.clone(),
+            source,
+        })?;
+        let config_drive = match &self.config_drive {
+            None => None,
+            Some(drive) => {
+                let partition = place(drive, &mut table, veil, self.sector.into(), self.blocks());
+                Some(partition.map_err(|error| match error {
+                    PlaceError::Drive(source) => self.no_config_drive()(source),
+                    PlaceError::Disk(source) => self.failed("writing the config drive")(source),
+                })?)
+            }
+        };
+        Ok(Revealed { table, config_drive, made: None })
+    }
+}
