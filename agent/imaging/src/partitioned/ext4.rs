@@ -2,22 +2,20 @@
 //! journal. Groups lie one behind the other, and all but the first and the last stay unwritten: the kernel initialises
 //! them when it needs them.
 
+mod geometry;
+
 use std::ops::Range;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::partitioned::ext4::geometry::{
+    BLOCK, BLOCKS_PER_GROUP, DESCRIPTOR, Geometry, INODE, LOST_FOUND_BLOCKS,
+};
 use crate::target::TargetError;
 use crate::veil::Veil;
 
-const BLOCK: u64 = 4096;
-const BLOCKS_PER_GROUP: u64 = 8 * BLOCK;
-const INODE: u64 = 256;
-const DESCRIPTOR: u64 = 64;
-/// Beyond, the descriptors of all groups would not leave room for the journal in the first.
-const MAX_GROUPS: u64 = 1 << 19;
 const ROOT: u32 = 2;
 const JOURNAL: u32 = 8;
 const LOST_FOUND: u32 = 11;
-const LOST_FOUND_BLOCKS: u64 = 4;
 /// Directory blocks end with an entry that is a checksum.
 const DIR_END: usize = BLOCK as usize - 12;
 
@@ -36,101 +34,6 @@ pub(super) fn format(
     let geometry = Geometry::new(range.end - range.start).ok_or("no ext4 file system has this size")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as u32);
     Maker { veil, start: range.start, geometry, seed: crc32c(!0, &uuid), uuid, now }.make(label)
-}
-
-/// Where everything is. Sizes are blocks.
-#[derive(Clone, Copy)]
-struct Geometry {
-    blocks: u64,
-    groups: u64,
-    descriptors: u64,
-    inodes_per_group: u64,
-    journal: u64,
-}
-
-impl Geometry {
-    fn new(bytes: u64) -> Option<Self> {
-        let mut blocks = bytes / BLOCK;
-        // One inode for so many bytes.
-        let ratio = match blocks {
-            0x1_0000_0000.. => 65536,
-            0x4000_0000.. => 32768,
-            _ => 16384,
-        };
-        loop {
-            let groups = blocks.div_ceil(BLOCKS_PER_GROUP);
-            let inodes = blocks.min(BLOCKS_PER_GROUP) * BLOCK / ratio;
-            let geometry = Self {
-                blocks,
-                groups,
-                descriptors: (groups * DESCRIPTOR).div_ceil(BLOCK),
-                inodes_per_group: inodes.max(32).next_multiple_of(BLOCK / INODE),
-                journal: match blocks {
-                    0..2048 => 0,
-                    2048..32768 => 1024,
-                    32768..262_144 => 4096,
-                    262_144..524_288 => 8192,
-                    _ => 16384,
-                },
-            };
-            if groups == 0 || groups > MAX_GROUPS || geometry.first_free() + 16 > geometry.size(0) {
-                return None;
-            }
-            let last = groups - 1;
-            if geometry.size(last) >= geometry.overhead(last) + 50 {
-                return Some(geometry);
-            }
-            // What remains would not be worth a group.
-            blocks = last * BLOCKS_PER_GROUP;
-        }
-    }
-
-    fn size(&self, group: u64) -> u64 {
-        (self.blocks - group * BLOCKS_PER_GROUP).min(BLOCKS_PER_GROUP)
-    }
-
-    /// The superblock and the descriptors, where the group has a copy of them.
-    fn copies(&self, group: u64) -> u64 {
-        let power_of = |base: u64| (1..13).map(|exponent| base.pow(exponent)).any(|power| power == group);
-        if group <= 1 || power_of(3) || power_of(5) || power_of(7) { 1 + self.descriptors } else { 0 }
-    }
-
-    fn inode_table(&self) -> u64 {
-        self.inodes_per_group * INODE / BLOCK
-    }
-
-    fn overhead(&self, group: u64) -> u64 {
-        self.copies(group) + 2 + self.inode_table()
-    }
-
-    fn root_block(&self) -> u64 {
-        self.overhead(0)
-    }
-
-    fn lost_found_block(&self) -> u64 {
-        self.root_block() + 1
-    }
-
-    fn journal_block(&self) -> u64 {
-        self.lost_found_block() + LOST_FOUND_BLOCKS
-    }
-
-    /// Everything before it in the first group is in use.
-    fn first_free(&self) -> u64 {
-        self.journal_block() + self.journal
-    }
-
-    fn used(&self, group: u64) -> u64 {
-        if group == 0 { self.first_free() } else { self.overhead(group) }
-    }
-
-    fn free(&self) -> u64 {
-        self.blocks - (0..self.groups).map(|group| self.used(group)).sum::<u64>()
-    }
-
-    fn is_last(&self, group: u64) -> bool {
-        group + 1 == self.groups
-    }
 }
 
 struct Maker<'a, 't> {

@@ -186,3 +186,81 @@ impl Ext4Read for Remote {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+    use std::sync::LazyLock;
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A file system without checksums, so that what is changed is looked at.
+    static IMAGE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        fs::create_dir_all(tree.join("boot/efi/EFI/debian")).unwrap();
+        fs::write(tree.join("boot/efi/EFI/debian/x.efi"), vec![3; 40_000]).unwrap();
+        for index in 0..100 {
+            fs::write(tree.join(format!("boot/efi/EFI/file{index}")), [index; 100]).unwrap();
+        }
+        let image = folder.path().join("image");
+        let status = Command::new("mke2fs")
+            .args(["-q", "-F", "-b", "1024", "-t", "ext4", "-O", "^metadata_csum,^64bit", "-N", "256", "-d"])
+            .args([&tree, &image])
+            .arg("2M")
+            .status();
+        assert!(status.unwrap().success());
+        fs::read(image).unwrap()
+    });
+
+    /// What the walk ends with, and how many files and bytes it told.
+    fn walk_over(image: &[u8]) -> (Result<(), WalkError>, u64, u64) {
+        let (told, asks) = sync_channel(2);
+        let (answer, answers) = sync_channel(1);
+        let len = image.len() as u64;
+        let walker = thread::spawn(move || walk(len, &["boot", "efi", "EFI"], &told, answers));
+        let (mut files, mut bytes) = (0, 0);
+        for ask in &asks {
+            match ask {
+                Ask::Read { offset, len } => {
+                    let start = offset as usize;
+                    answer.send(image[start..start + len].to_vec()).unwrap();
+                }
+                Ask::Directory(_) => {}
+                Ask::File(_) => files += 1,
+                Ask::Bytes(piece) => bytes += piece.len() as u64,
+            }
+        }
+        let panicked = |_| Err(WalkError::Unreadable("panic".into()));
+        (walker.join().unwrap_or_else(panicked), files, bytes)
+    }
+
+    #[test]
+    fn all_files_are_told() {
+        let (result, files, bytes) = walk_over(&IMAGE);
+        result.unwrap();
+        assert_eq!((files, bytes), (101, 50_000));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn damaged_file_systems_come_to_an_end(
+            // Superblock, descriptors, and the blocks behind them: bitmaps, inodes, folders.
+            changes in prop::collection::vec((1024..120_000usize, prop_oneof![Just(0), Just(1), Just(255), any::<u8>()]), 1..12),
+        ) {
+            let mut image = IMAGE.clone();
+            for (at, value) in changes {
+                image[at] = value;
+            }
+            let (_, files, bytes) = walk_over(&image);
+            prop_assert!(files <= MAX_ENTRIES as u64 && bytes <= MAX_BYTES);
+        }
+    }
+}

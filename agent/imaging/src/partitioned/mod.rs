@@ -10,6 +10,7 @@ mod fat;
 mod fat_dots;
 mod furnish;
 mod identity;
+mod kept;
 mod layout;
 mod request;
 mod swap;
