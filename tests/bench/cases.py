@@ -1,4 +1,5 @@
 """What is measured: limits, peers, Tacit."""
+
 import pathlib
 import shlex
 import shutil
@@ -12,9 +13,8 @@ class Case:
     name: str
     tool: str
     command: list
-    # File that is read, over HTTP unless `local`.
+    # File that is read.
     source: str = ""
-    local: bool = False
     # Bytes that have to be hashed by one thread (a whole digest), or by all (digests of ranges).
     hashed: dict = field(default_factory=dict)
     hashed_in_parallel: dict = field(default_factory=dict)
@@ -54,10 +54,25 @@ def limits(images, nginx, device):
     blocks = -(-size // (4 << 20))
     direct = "bs=4M status=none"
     yield Case("limit: curl to /dev/null", "limit", ["curl", "-sf", "-o", "/dev/null", nginx.url("disk.raw")], equal="")
-    yield Case("limit: device write, dd from zero", "limit", shell(f"dd if=/dev/zero of={device} count={blocks} oflag=direct {direct}"), equal="")
+    yield Case(
+        "limit: device write, dd from zero",
+        "limit",
+        shell(f"dd if=/dev/zero of={device} count={blocks} oflag=direct {direct}"),
+        equal="",
+    )
     yield Case("limit: device write, dd from file", "limit", shell(f"dd if={raw} of={device} oflag=direct {direct}"))
-    yield Case("limit: device read, dd", "limit", shell(f"dd if={device} of=/dev/null count={blocks} iflag=direct {direct}"), equal="")
-    yield Case("limit: zstd -d to /dev/null", "limit", shell(f"zstd -qdc {shlex.quote(str(images.folder / 'disk.raw.zst'))} > /dev/null"), equal="")
+    yield Case(
+        "limit: device read, dd",
+        "limit",
+        shell(f"dd if={device} of=/dev/null count={blocks} iflag=direct {direct}"),
+        equal="",
+    )
+    yield Case(
+        "limit: zstd -d to /dev/null",
+        "limit",
+        shell(f"zstd -qdc {shlex.quote(str(images.folder / 'disk.raw.zst'))} > /dev/null"),
+        equal="",
+    )
 
 
 def peers(images, nginx, device, python, scratch):
@@ -73,25 +88,78 @@ def peers(images, nginx, device, python, scratch):
             f"cd {shlex.quote(str(scratch))}; rm -f pipe; mkfifo pipe; openssl dgst -r -{algorithm} pipe > digest & "
             f"curl -sf {raw} | tee pipe | {write} && wait $! && grep -q {digest} digest"
         )
-        cases.append(Case(f"curl, tee openssl {algorithm}, dd", "pipe", shell(script), "disk.raw", hashed={algorithm: size}, write=size))
-    cases.append(Case("curl, zstd -d, dd", "pipe", shell(f"curl -sf {nginx.url('disk.raw.zst')} | zstd -qdc | {write}"), "disk.raw.zst", write=size))
+        cases.append(
+            Case(
+                f"curl, tee openssl {algorithm}, dd",
+                "pipe",
+                shell(script),
+                "disk.raw",
+                hashed={algorithm: size},
+                write=size,
+            )
+        )
+    cases.append(
+        Case(
+            "curl, zstd -d, dd",
+            "pipe",
+            shell(f"curl -sf {nginx.url('disk.raw.zst')} | zstd -qdc | {write}"),
+            "disk.raw.zst",
+            write=size,
+        )
+    )
     for name in ("qcow2", "zstd.qcow2"):
         file = "disk.qcow2" if name == "qcow2" else "disk-zstd.qcow2"
-        convert = ["qemu-img", "convert", "-n", "-W", "-t", "none", "-f", "qcow2", "-O", "raw", str(images.folder / file), device]
-        cases.append(Case(f"qemu-img convert {label(file)}, local file", "qemu-img", convert, file, local=True, write=images.mapped))
+        convert = [
+            "qemu-img",
+            "convert",
+            "-n",
+            "-W",
+            "-t",
+            "none",
+            "-f",
+            "qcow2",
+            "-O",
+            "raw",
+            str(images.folder / file),
+            device,
+        ]
+        cases.append(
+            Case(f"qemu-img convert {label(file)}, local file", "qemu-img", convert, file, write=images.mapped)
+        )
     if shutil.which("bmaptool") and images.bmap:
         for file in ("disk.raw", "disk.raw.gz"):
             copy = ["bmaptool", "-q", "copy", "--bmap", nginx.url("disk.bmap"), nginx.url(file), device]
             ranges = {"sha256": images.mapped}
-            cases.append(Case(f"bmaptool {label(file)}", "bmaptool", copy, file, hashed=ranges, write=images.mapped, equal="where mapped"))
+            cases.append(
+                Case(
+                    f"bmaptool {label(file)}",
+                    "bmaptool",
+                    copy,
+                    file,
+                    hashed=ranges,
+                    write=images.mapped,
+                    equal="where mapped",
+                )
+            )
     else:
         missing.append("bmaptool")
     if python.exists():
         here = pathlib.Path(__file__).with_name("ipa.py")
         for file, disk_format, algorithm in (
-            ("disk.raw", "raw", "sha512"), ("disk.raw", "raw", "sha256"), ("disk.qcow2", "qcow2", "sha256"), ("disk-zstd.qcow2", "qcow2", "sha256"),
+            ("disk.raw", "raw", "sha512"),
+            ("disk.raw", "raw", "sha256"),
+            ("disk.qcow2", "qcow2", "sha256"),
+            ("disk-zstd.qcow2", "qcow2", "sha256"),
         ):
-            write_image = [str(python), str(here), nginx.url(file), disk_format, algorithm, images.sums[algorithm][file], device]
+            write_image = [
+                str(python),
+                str(here),
+                nginx.url(file),
+                disk_format,
+                algorithm,
+                images.sums[algorithm][file],
+                device,
+            ]
             written = size if disk_format == "raw" else images.mapped
             hashed = {algorithm: images.bytes(file)}
             cases.append(Case(f"IPA {label(file)} {algorithm}", "ipa", write_image, file, hashed=hashed, write=written))
@@ -102,8 +170,14 @@ def peers(images, nginx, device, python, scratch):
 
 def label(file):
     return {
-        "disk.raw": "raw", "disk.raw.gz": "raw.gz", "disk.raw.xz": "raw.xz", "disk.raw.zst": "raw.zst", "disk.qcow2": "qcow2",
-        "disk-frames.raw.zst": "raw.zst of many frames", "disk-zlib.qcow2": "qcow2-zlib", "disk-zstd.qcow2": "qcow2-zstd",
+        "disk.raw": "raw",
+        "disk.raw.gz": "raw.gz",
+        "disk.raw.xz": "raw.xz",
+        "disk.raw.zst": "raw.zst",
+        "disk.qcow2": "qcow2",
+        "disk-frames.raw.zst": "raw.zst of many frames",
+        "disk-zlib.qcow2": "qcow2-zlib",
+        "disk-zstd.qcow2": "qcow2-zstd",
     }[file]
 
 
@@ -115,7 +189,13 @@ def tacit(images, nginx, device, program):
         return ["--verify", f"{algorithm}:{images.sums[algorithm][file]}"]
 
     def case(name, file, digests, *options, **more):
-        command = [*write, *(word for algorithm in digests for word in verify(algorithm, file)), *options, nginx.url(file), device]
+        command = [
+            *write,
+            *(word for algorithm in digests for word in verify(algorithm, file)),
+            *options,
+            nginx.url(file),
+            device,
+        ]
         hashed = {algorithm: images.bytes(file) for algorithm in digests}
         return Case(f"tacit {name}", "tacit", command, file, **{"hashed": hashed, "write": size, **more})
 
@@ -126,7 +206,9 @@ def tacit(images, nginx, device, program):
         yield case(f"{label(file)} sha256", file, ["sha256"], write=mapped)
     for file in ("disk.raw.zst", "disk-frames.raw.zst", "disk.raw.gz", "disk.raw.xz"):
         yield case(f"{label(file)} sha256", file, ["sha256"])
-    unchanged = case("qcow2 sha256, --changed, nothing changed", "disk.qcow2", ["sha256"], "--changed", write=0, read=mapped)
+    unchanged = case(
+        "qcow2 sha256, --changed, nothing changed", "disk.qcow2", ["sha256"], "--changed", write=0, read=mapped
+    )
     unchanged.first = [word for word in unchanged.command if word != "--changed"]
     yield unchanged
     if images.bmap:
@@ -134,6 +216,13 @@ def tacit(images, nginx, device, program):
         ranges = {"hashed_in_parallel": {"sha256": mapped}, "write": mapped, "equal": "where mapped"}
         yield case("raw+bmap", "disk.raw", [], *bmap, **ranges)
         yield case("raw+bmap, sha256 too", "disk.raw", ["sha256"], *bmap, **ranges)
-        unchanged = case("raw+bmap, --changed, nothing changed", "disk.raw", [], *bmap, "--changed", **{**ranges, "write": 0, "read": mapped})
+        unchanged = case(
+            "raw+bmap, --changed, nothing changed",
+            "disk.raw",
+            [],
+            *bmap,
+            "--changed",
+            **{**ranges, "write": 0, "read": mapped},
+        )
         unchanged.first = [word for word in unchanged.command if word != "--changed"]
         yield unchanged

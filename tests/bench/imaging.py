@@ -7,6 +7,7 @@
 A whole run (4 GiB, all devices, all cases) also puts its tables into docs/benchmarks.md.
 BENCH_SIZE (MiB or 4G), BENCH_REPS, BENCH_DEVICES (memory,file), BENCH_ONLY (a regular expression on the cases' names).
 """
+
 import contextlib
 import datetime
 import json
@@ -42,8 +43,10 @@ def main():
     size = os.environ.get("BENCH_SIZE", str(WHOLE)).upper()
     mib = int(size[:-1]) * 1024 if size.endswith("G") else int(size.removesuffix("M"))
     settings = {
-        "mib": mib, "reps": int(os.environ.get("BENCH_REPS", "3")),
-        "devices": os.environ.get("BENCH_DEVICES", "memory,file").split(","), "only": os.environ.get("BENCH_ONLY", ""),
+        "mib": mib,
+        "reps": int(os.environ.get("BENCH_REPS", "3")),
+        "devices": os.environ.get("BENCH_DEVICES", "memory,file").split(","),
+        "only": os.environ.get("BENCH_ONLY", ""),
     }
     subprocess.run([ROOT / "tests/bench/images.sh", str(mib)], check=True)
     record = measured(settings, tacit, digest_rate)
@@ -64,8 +67,15 @@ def measured(settings, tacit, digest_rate):
     # A fourth more than the image: the backup GPT has to move.
     size = settings["mib"] * MIB * 5 // 4
     record = {
-        "settings": settings, "machine": description(tacit, PYTHON), "date": datetime.date.today().isoformat(), "devices": {},
-        "image": {"size": images.size, "mapped": images.mapped, "files": {name: images.bytes(name) for name in images.sums["sha256"]}},
+        "settings": settings,
+        "machine": description(tacit, PYTHON),
+        "date": datetime.date.today().isoformat(),
+        "devices": {},
+        "image": {
+            "size": images.size,
+            "mapped": images.mapped,
+            "files": {name: images.bytes(name) for name in images.sums["sha256"]},
+        },
     }
     with contextlib.ExitStack() as stack:
         # The disk, and what a tool stages in a ramdisk's memory: at most a whole uncompressed qcow2.
@@ -109,7 +119,11 @@ def repeated(settings, images, nginx, device, tacit, scratch):
             if "error" in result:
                 continue
             once(case, result, images, nginx, device, scratch, new=repetition == 0)
-            print(f"{device.kind} {repetition + 1}/{settings['reps']}  {report.one_line(case.name, result, images.size)}", file=sys.stderr, flush=True)
+            print(
+                f"{device.kind} {repetition + 1}/{settings['reps']}  {report.one_line(case.name, result, images.size)}",
+                file=sys.stderr,
+                flush=True,
+            )
     return results, missing
 
 

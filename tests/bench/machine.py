@@ -1,4 +1,5 @@
 """What a run is made of: memory, loop devices, nginx. Each is taken down by whoever made it, and nothing else is."""
+
 import contextlib
 import glob
 import mmap
@@ -28,7 +29,8 @@ def tmpfs(size):
         try:
             yield where
         finally:
-            run("umount", where)
+            # Lazily: a command that was killed a moment ago may still hold a file.
+            run("umount", "--lazy", where)
     finally:
         where.rmdir()
 
@@ -109,11 +111,11 @@ class Nginx:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        config = pathlib.Path(scratch, "nginx.conf")
+        config, self.log = pathlib.Path(scratch, "nginx.conf"), pathlib.Path(scratch, "served")
         config.write_text(
             f"daemon off; worker_processes 2; pid {scratch}/nginx.pid; error_log stderr crit;\n"
             "events { worker_connections 256; }\n"
-            "http { access_log off; sendfile on; tcp_nopush on; default_type application/octet-stream;\n"
+            f"http {{ log_format bytes $body_bytes_sent; access_log {self.log} bytes; sendfile on; tcp_nopush on; default_type application/octet-stream;\n"
             f"  server {{ listen 127.0.0.1:{self.port}; root {folder}; }} }}\n"
         )
         self.process = subprocess.Popen([shutil.which("nginx") or "/usr/sbin/nginx", "-e", "stderr", "-c", config])
@@ -124,6 +126,10 @@ class Nginx:
     def ready(self):
         run("curl", "-sfI", "--retry", "50", "--retry-connrefused", "--retry-delay", "0", self.url("sha256"))
         return self
+
+    def served(self):
+        """Bytes of files, since the start."""
+        return sum(map(int, self.log.read_text().split()))
 
     def cpu_seconds(self):
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -157,18 +163,30 @@ def version(*command):
 def description(tacit, python):
     """The machine, without anything that names it."""
     cpu = pathlib.Path("/proc/cpuinfo").read_text()
-    field = lambda name: next((line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith(name)), "?")
+    field = lambda name: next(
+        (line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith(name)), "?"
+    )
     flags = field("flags").split()
     memory = int(pathlib.Path("/proc/meminfo").read_text().split()[1])
     tools = {
-        "tacit-image": version(tacit, "--version"), "curl": version("curl", "--version"), "dd": version("dd", "--version"),
-        "openssl": version("openssl", "version"), "zstd": version("zstd", "--version"), "qemu-img": version("qemu-img", "--version"),
-        "bmaptool": version("bmaptool", "--version"), "nginx": version("/usr/sbin/nginx", "-v"),
-        "ironic-python-agent": version(python, "-m", "pip", "--disable-pip-version-check", "show", "ironic-python-agent"),
+        "tacit-image": version(tacit, "--version"),
+        "curl": version("curl", "--version"),
+        "dd": version("dd", "--version"),
+        "openssl": version("openssl", "version"),
+        "zstd": version("zstd", "--version"),
+        "qemu-img": version("qemu-img", "--version"),
+        "bmaptool": version("bmaptool", "--version"),
+        "nginx": version("/usr/sbin/nginx", "-v"),
+        "ironic-python-agent": version(
+            python, "-m", "pip", "--disable-pip-version-check", "show", "ironic-python-agent"
+        ),
     }
     return {
-        "cpu": field("model name"), "cores": os.cpu_count(), "memory_gib": round(memory / MIB),
+        "cpu": field("model name"),
+        "cores": os.cpu_count(),
+        "memory_gib": round(memory / MIB),
         "flags": [flag for flag in ("sha_ni", "avx2", "avx512f") if flag in flags],
         "no_flags": [flag for flag in ("sha_ni", "avx2", "avx512f") if flag not in flags],
-        "kernel": os.uname().release.split("-")[0], "tools": tools,
+        "kernel": os.uname().release.split("-")[0],
+        "tools": tools,
     }

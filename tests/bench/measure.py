@@ -1,9 +1,11 @@
 """One run of one case: what it took, and whether the disk holds the image afterwards."""
+
 import json
 import mmap
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -16,28 +18,48 @@ SECTOR = 512
 
 def timed(command, device, nginx, scratch):
     """Runs a command. Wall seconds, CPU seconds of its whole process tree, peak RSS of the largest process, CPU seconds of
-    nginx and of the machine, bytes that were kept in temporary files, bytes that the kernel moved on the device."""
+    nginx and of the machine, bytes that nginx served, that were kept in temporary files, that the kernel moved on the
+    device."""
     note = pathlib.Path(scratch, "time")
     with tempfile.TemporaryDirectory(dir=scratch) as temporary, Staged(temporary) as staged:
-        before, served, busy, start = device.counters(), nginx.cpu_seconds(), busy_seconds(), time.monotonic()
-        done = subprocess.run(
-            ["/usr/bin/time", "-o", note, "-f", "%U %S %M", *command], capture_output=True, text=True, check=False,
-            env={**os.environ, "TMPDIR": temporary, "LC_ALL": "C.UTF-8"},
+        before, nginx_cpu, served = device.counters(), nginx.cpu_seconds(), nginx.served()
+        busy, start = busy_seconds(), time.monotonic()
+        returncode, printed, complained = finished(
+            ["/usr/bin/time", "-o", note, "-f", "%U %S %M", *command],
+            {**os.environ, "TMPDIR": temporary, "LC_ALL": "C.UTF-8"},
         )
-        wall = time.monotonic() - start
+        wall, busy = time.monotonic() - start, busy_seconds() - busy
     after = device.counters()
     user, system, peak = note.read_text().split("\n")[-2].split()
     result = {
-        "wall": wall, "cpu": float(user) + float(system), "rss_kib": int(peak), "nginx_cpu": nginx.cpu_seconds() - served,
-        "machine_cpu": busy_seconds() - busy, "staged": staged.peak, **{name: after[name] - before[name] for name in before},
+        "wall": wall,
+        "cpu": float(user) + float(system),
+        "rss_kib": int(peak),
+        "nginx_cpu": nginx.cpu_seconds() - nginx_cpu,
+        "machine_cpu": busy,
+        "staged": staged.peak,
+        "served": nginx.served() - served,
+        **{name: after[name] - before[name] for name in before},
     }
-    said = last_object(done.stdout)
+    said = last_object(printed)
     if said:
         result["said"] = said
-    if done.returncode:
-        lines = (said or {}).get("error") or done.stderr.strip() or f"exit status {done.returncode}"
+    if returncode:
+        lines = (said or {}).get("error") or complained.strip() or f"exit status {returncode}"
         result["error"] = str(lines).split("\n")[-1][:300]
     return result
+
+
+def finished(command, environment):
+    """Exit status and output of a command. It runs in a session of its own, all of which ends with the benchmark."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            printed, complained = process.communicate()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, printed, complained
 
 
 class Staged(threading.Thread):
