@@ -273,3 +273,127 @@ impl Read for ZstdReader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pool::Pool;
+
+    const CODECS: [UnitCodec; 3] = [UnitCodec::Deflate, UnitCodec::Zstd, UnitCodec::ZstdHead];
+
+    fn content(len: usize) -> Vec<u8> {
+        (0..len as u64).map(|at| (at.wrapping_mul(at) >> 9) as u8 & 0x3f).collect()
+    }
+
+    fn pack(bytes: &[u8], codec: UnitCodec) -> Vec<u8> {
+        if codec != UnitCodec::Deflate {
+            return zstd::bulk::compress(bytes, 1).unwrap();
+        }
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// In as many parts as asked for, and declared as `len` bytes.
+    fn unit(packed: &[u8], parts: usize, len: usize) -> Unit {
+        let pool = Pool::new(packed.len().div_ceil(1 << 20) + parts);
+        let part = packed.len().div_ceil(parts).clamp(1, 1 << 20);
+        let input = packed.chunks(part).map(|bytes| {
+            let mut block = pool.take();
+            // Not at the block's beginning.
+            let at = usize::from(bytes.len() < 1 << 20);
+            block[at..at + bytes.len()].copy_from_slice(bytes);
+            Slice::new(Arc::new(block), at..at + bytes.len())
+        });
+        Unit { input: input.collect(), len: len as u64 }
+    }
+
+    fn in_one(unpacker: &mut Unpacker, unit: &Unit, codec: UnitCodec) -> io::Result<Vec<u8>> {
+        let mut out = vec![0; unit.len as usize];
+        unpacker.unit(unit, codec, &mut out)?;
+        Ok(out)
+    }
+
+    fn in_pieces(unpacker: &mut Unpacker, unit: &Unit, codec: UnitCodec) -> io::Result<Vec<u8>> {
+        let mut out = vec![0; unit.len as usize];
+        let mut reader = unpacker.reader(unit, codec)?;
+        for piece in out.chunks_mut(300_001) {
+            reader.read_exact(piece)?;
+        }
+        expect_end(&mut *reader)?;
+        Ok(out)
+    }
+
+    #[test]
+    fn units_are_unpacked_however_they_come() {
+        let mut unpacker = Unpacker::default();
+        for len in [1, 512, 65536, (2 << 20) - 512, 2 << 20, (2 << 20) + 1, 5 << 20] {
+            let bytes = content(len);
+            for codec in CODECS.into_iter().filter(|codec| *codec != UnitCodec::ZstdHead || len <= 2 << 20) {
+                let packed = pack(&bytes, codec);
+                for parts in [1, 2, 7] {
+                    let unit = unit(&packed, parts, len);
+                    assert!(in_one(&mut unpacker, &unit, codec).unwrap() == bytes, "{codec:?} {len} {parts}");
+                    let pieces = in_pieces(&mut unpacker, &unit, codec).unwrap();
+                    assert!(pieces == bytes, "{codec:?} {len} {parts}");
+                }
+                // A qcow2 cluster is followed by whatever fills its last sector.
+                let mut padded = packed.clone();
+                padded.extend([0x5a; 500]);
+                let unit = unit(&padded, 3, len);
+                assert!(in_one(&mut unpacker, &unit, codec).unwrap() == bytes, "{codec:?} {len} padded");
+                assert!(in_pieces(&mut unpacker, &unit, codec).unwrap() == bytes, "{codec:?} {len} padded");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_short_is_damage() {
+        let mut unpacker = Unpacker::default();
+        for len in [4096, 3 << 20] {
+            for codec in [UnitCodec::Deflate, UnitCodec::Zstd] {
+                let packed = pack(&content(len), codec);
+                for declared in [len + 1, len + 512, 2 * len] {
+                    let unit = unit(&packed, 2, declared);
+                    assert!(in_one(&mut unpacker, &unit, codec).is_err(), "{codec:?} {len} as {declared}");
+                    assert!(in_pieces(&mut unpacker, &unit, codec).is_err(), "{codec:?} {len} as {declared}");
+                }
+                for cut in [0, 1, packed.len() / 2] {
+                    let unit = unit(&packed[..cut], 2, len);
+                    assert!(in_one(&mut unpacker, &unit, codec).is_err(), "{codec:?} {len} cut at {cut}");
+                    assert!(in_pieces(&mut unpacker, &unit, codec).is_err(), "{codec:?} {len} cut at {cut}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_damage_or_cut_where_that_is_meant() {
+        let mut unpacker = Unpacker::default();
+        for (len, declared) in [(4096, 512), (2 << 20, 1 << 20), (4 << 20, 3 << 20)] {
+            let bytes = content(len);
+            for codec in CODECS.into_iter().filter(|codec| *codec != UnitCodec::ZstdHead || len <= 2 << 20) {
+                let unit = unit(&pack(&bytes, codec), 2, declared);
+                let results = [in_one(&mut unpacker, &unit, codec), in_pieces(&mut unpacker, &unit, codec)];
+                for result in results {
+                    match codec {
+                        UnitCodec::Zstd => assert!(result.is_err(), "{len} as {declared}"),
+                        _ => assert!(result.unwrap() == bytes[..declared], "{codec:?} {len} as {declared}"),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_beyond_the_limit_is_refused() {
+        // Magic, no single segment, a window of 2^31 bytes, one empty last block.
+        let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0];
+        let mut unpacker = Unpacker::default();
+        let unit = unit(&frame, 1, 3 << 20);
+        assert!(in_pieces(&mut unpacker, &unit, UnitCodec::Zstd).is_err());
+    }
+}

@@ -4,18 +4,16 @@ use proptest::prelude::*;
 
 use super::super::fuzz::fuzz;
 use super::made::Qemu;
-use super::support::{restore, survey, survey_for};
+use super::support::{mixture, restore, survey, survey_for};
 use super::writer::{Made, Wanted, make};
 
-fn wanted() -> impl Strategy<Value = Wanted> {
+fn made() -> impl Strategy<Value = Made> {
     (any::<u64>(), 9_u32..=16, 2_u32..=3, any::<bool>(), 1_usize..400).prop_map(
-        |(seed, cluster_bits, version, zstd, sectors)| Wanted {
-            seed,
-            cluster_bits,
-            version,
-            zstd: zstd && version == 3,
+        |(seed, cluster_bits, version, zstd, sectors)| {
             // So that small clusters have several tables and large ones are several.
-            size: sectors * 512 * (1 << ((cluster_bits - 9) / 2)),
+            let size = sectors * 512 * (1 << ((cluster_bits - 9) / 2));
+            let wanted = Wanted { seed, cluster_bits, version, zstd: zstd && version == 3, blank: true };
+            make(wanted, mixture(size, seed))
         },
     )
 }
@@ -34,8 +32,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn every_shape_is_restored(wanted in wanted(), part in 1_usize..300) {
-        let made = make(wanted);
+    fn every_shape_is_restored(made in made(), part in 1_usize..300) {
         let image = survey(&made.file).unwrap();
         let disk = restore(&image, &made.file, part * 1000).unwrap();
         prop_assert!(disk == made.disk, "something else");
@@ -44,8 +41,7 @@ proptest! {
 
     /// A cut image is an error, or nothing that matters was cut off.
     #[test]
-    fn what_is_cut_is_known(wanted in wanted(), cut in any::<prop::sample::Index>()) {
-        let made = make(wanted);
+    fn what_is_cut_is_known(made in made(), cut in any::<prop::sample::Index>()) {
         let cut = &made.file[..cut.index(made.file.len())];
         if let Ok(image) = survey(cut)
             && let Ok(disk) = restore(&image, cut, 1 << 16)
@@ -61,8 +57,7 @@ proptest! {
 
     /// What was surveyed is what passes by.
     #[test]
-    fn what_changes_is_known(wanted in wanted(), at in choice(), bit in 0_u32..8) {
-        let made = make(wanted);
+    fn what_changes_is_known(made in made(), at in choice(), bit in 0_u32..8) {
         let image = survey(&made.file).unwrap();
         let mut file = made.file.clone();
         file[place(&made, at)] ^= 1 << bit;
@@ -72,10 +67,9 @@ proptest! {
     /// A damaged image is an error, or means what it means to QEMU.
     #[test]
     fn damage_is_known_or_means_what_it_means(
-        wanted in wanted(),
+        made in made(),
         damage in prop::collection::vec((choice(), 0_u32..8), 1..4),
     ) {
-        let made = make(wanted);
         let mut file = made.file.clone();
         for (at, bit) in damage {
             file[place(&made, at)] ^= 1 << bit;

@@ -3,24 +3,24 @@
 use std::io::Write;
 use std::ops::Range;
 
-use super::support::{mixture, noise};
-
 /// What an image is to be.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted {
-    pub(super) seed: u64,
-    pub(super) cluster_bits: u32,
-    pub(super) version: u32,
-    pub(super) zstd: bool,
-    pub(super) size: usize,
+pub(crate) struct Wanted {
+    pub(crate) seed: u64,
+    pub(crate) cluster_bits: u32,
+    pub(crate) version: u32,
+    pub(crate) zstd: bool,
+    /// Some clusters of the disk become zero, so that there is something that the file need not hold.
+    pub(crate) blank: bool,
 }
 
-pub(super) struct Made {
-    pub(super) file: Vec<u8>,
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) file: Vec<u8>,
     /// What it describes.
-    pub(super) disk: Vec<u8>,
+    pub(crate) disk: Vec<u8>,
     /// Header and tables in the file, as far as they matter.
-    pub(super) tables: Vec<Range<usize>>,
+    pub(crate) tables: Vec<Range<usize>>,
 }
 
 enum Item {
@@ -32,12 +32,14 @@ enum Item {
 }
 
 /// A source of decisions.
-struct Dice(Vec<u8>, usize);
+struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, limit: usize) -> usize {
-        self.1 = (self.1 + 4) % (self.0.len() - 4);
-        u32::from_be_bytes(self.0[self.1..self.1 + 4].try_into().unwrap()) as usize % limit
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as usize % limit
     }
 }
 
@@ -50,16 +52,16 @@ fn pack(cluster: &[u8], zstd: bool) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-pub(super) fn put32(file: &mut [u8], at: usize, value: u32) {
+pub(crate) fn put32(file: &mut [u8], at: usize, value: u32) {
     file[at..at + 4].copy_from_slice(&value.to_be_bytes());
 }
 
-pub(super) fn put64(file: &mut [u8], at: usize, value: u64) {
+pub(crate) fn put64(file: &mut [u8], at: usize, value: u64) {
     file[at..at + 8].copy_from_slice(&value.to_be_bytes());
 }
 
 /// A header without anything behind it.
-pub(super) fn header(version: u32, cluster_bits: u32, size: u64, l1: (u64, u32), zstd: bool) -> Vec<u8> {
+pub(crate) fn header(version: u32, cluster_bits: u32, size: u64, l1: (u64, u32), zstd: bool) -> Vec<u8> {
     let mut header = vec![0; 1 << cluster_bits];
     header[..4].copy_from_slice(b"QFI\xfb");
     put32(&mut header, 4, version);
@@ -77,12 +79,14 @@ pub(super) fn header(version: u32, cluster_bits: u32, size: u64, l1: (u64, u32),
     header
 }
 
-pub(super) fn make(wanted: Wanted) -> Made {
-    let Wanted { seed, cluster_bits, version, zstd, size } = wanted;
+pub(crate) fn make(wanted: Wanted, mut disk: Vec<u8>) -> Made {
+    let Wanted { seed, cluster_bits, version, zstd, blank } = wanted;
     let cluster = 1_usize << cluster_bits;
-    let mut dice = Dice(noise(1 << 16, seed ^ 77), 0);
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let size = disk.len();
     let clusters = size.div_ceil(cluster);
-    let mut disk = mixture(clusters * cluster, seed);
+    // What lies behind the disk's end in its last cluster does not matter.
+    disk.resize(clusters * cluster, 0x99);
     let per_table = cluster / 8;
     let tables = clusters.div_ceil(per_table);
     let mut items = vec![Item::L1, Item::Refcounts];
@@ -90,8 +94,9 @@ pub(super) fn make(wanted: Wanted) -> Made {
     let mut used = vec![false; tables];
     for guest in 0..clusters {
         let bytes = &mut disk[guest * cluster..][..cluster];
-        let item = match dice.below(8) {
-            0 | 1 => {
+        let choice = dice.below(8);
+        let item = match choice {
+            0 | 1 if blank || bytes.iter().all(|&byte| byte == 0) => {
                 bytes.fill(0);
                 // Declared zero, not allocated, or nothing at all.
                 entries[guest] = if version == 3 { dice.below(2) as u64 } else { 0 };
