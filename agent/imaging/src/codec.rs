@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use crate::extent::Slice;
+use crate::fetch::Stop;
 use crate::pool::Pool;
 use crate::sniff::Codec;
 
@@ -32,12 +33,18 @@ pub(crate) const BLOCKS: usize = 6;
 pub(crate) enum DecodeStop {
     /// The stream itself is wrong, after so many decoded bytes.
     Damaged { decoded: u64, source: io::Error },
-    /// Another thread stopped and knows why.
-    Abandoned,
+    /// Whoever takes the blocks wants no more.
+    Stopped(Stop),
 }
 
-/// Takes a decoded block at its offset in the image.
-pub(crate) type Emit<'e> = dyn FnMut(u64, Slice) -> Result<(), DecodeStop> + 'e;
+impl From<Stop> for DecodeStop {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+/// Takes a block at its offset in the image.
+pub(crate) type Emit<'e> = dyn FnMut(u64, Slice) -> Result<(), Stop> + 'e;
 
 /// Decodes until the stream ends, and returns the length of the image. All of the input must belong to it.
 pub(crate) fn unpack(codec: Codec, input: &mut Input, emit: &mut Emit<'_>) -> Result<u64, DecodeStop> {

@@ -2,6 +2,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
+use crate::bmap::{CompareError, RangeError};
 use crate::config_drive::ConfigDriveError;
 use crate::digest::DigestAlgorithm;
 use crate::partitioned::LayoutError;
@@ -69,6 +70,14 @@ pub enum Failure {
         "{url}: neither a digest nor a signature nor a block map with digests says what the image must be"
     )]
     Unvouched { url: String },
+    #[error("{url}: the image is not the one of its block map")]
+    Range { url: String, source: RangeError },
+    #[error("{url}: the image has {image} bytes, its block map is of one with {map}")]
+    MapSize { url: String, image: u64, map: u64 },
+    #[error("{url}: a block map goes with a raw image, this one is {format}")]
+    MapFormat { url: String, format: &'static str },
+    #[error("{device} cannot be compared with the image's block map")]
+    Compare { device: String, source: CompareError },
     #[error("{device}: {doing} failed")]
     Target { device: String, doing: &'static str, source: TargetError },
     #[error("{device} reads back other bytes at offset {offset} than were written there")]

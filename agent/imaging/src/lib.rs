@@ -8,6 +8,7 @@
 //! Refuses: to choose a disk, to know how a URL is reached, to mount or run anything of an image, to write formats
 //! that it does not know, and to write an image of which it can know beforehand that it does not fit.
 
+mod bmap;
 mod codec;
 mod config_drive;
 mod digest;
@@ -31,6 +32,7 @@ mod qcow2;
 mod readback;
 mod request;
 mod reveal;
+mod sieve;
 mod signature;
 mod sniff;
 mod source;
@@ -45,6 +47,10 @@ mod vouch;
 mod write;
 mod writers;
 
+pub use bmap::{
+    Bmap, BmapError, BmapOptions, BmapVersion, Changed, CompareError, MakeError, MappedRange, RangeError,
+    Sha256, compare, make_bmap,
+};
 pub use config_drive::{
     ConfigDriveError, MAX_CONFIG_DRIVE_BYTES, decode_config_drive, decode_served_config_drive,
     fit_config_drive, is_mountable,

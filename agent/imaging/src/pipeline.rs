@@ -19,7 +19,7 @@ use crate::survey::{Expected, Survey, survey};
 use crate::vouch::{Verdict, Vouch, judge};
 
 /// Blocks between the source and those who read it, and how many may wait for each.
-const BLOCKS: usize = 10;
+const BLOCKS: usize = 14;
 pub(crate) const QUEUE: usize = 4;
 /// How often a waiting thread asks whether it was cancelled.
 pub(crate) const TICK: Duration = Duration::from_millis(100);

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::bmap::Bmap;
 use crate::config_drive::{check_size, fit_config_drive};
 use crate::error::Failure;
 use crate::partitioned::{Layout, LayoutError};
@@ -10,7 +11,7 @@ use crate::pipeline::Pipeline;
 use crate::place::check_place;
 use crate::progress::{Counters, Reporter};
 use crate::request::{Verify, WriteMode, WriteRequest};
-use crate::survey::{Expected, Survey};
+use crate::survey::{Content, Expected, Survey};
 use crate::table::Table;
 use crate::target::{Target, TargetError};
 use crate::veil::MINIMUM_DISK;
@@ -21,6 +22,9 @@ pub(crate) struct Prepared {
     pub(crate) pipeline: Pipeline,
     pub(crate) survey: Survey,
     pub(crate) arrangement: Arrangement,
+    pub(crate) map: Option<Arc<Bmap>>,
+    /// Whether the map is all that vouches for the image: then what it does not list need not be seen.
+    pub(crate) map_alone: bool,
 }
 
 /// Where on the disk the image lies.
@@ -107,14 +111,20 @@ impl<'t> Writer<'t> {
         let digests = digests.map(|expected| Vouch::Digest { url: url.clone(), expected });
         let signature = request.signature.map(|signature| Vouch::Signature { url: url.clone(), signature });
         let vouches: Vec<Vouch> = digests.chain(signature).collect();
-        if vouches.is_empty() {
+        let map = request.bmap.map(Arc::new);
+        let map_alone = vouches.is_empty();
+        if map_alone && map.is_none() {
             return Err(Failure::Unvouched { url });
         }
         let expected = Expected { declared: request.disk_format, device: self.device.clone(), room };
         let pipeline = Pipeline::start(request.sources, request.retry, vouches, expected, self.counters)?;
         let survey = pipeline.survey(reporter)?;
+        if let Some(map) = &map {
+            self.check_map(&survey, map, room)?;
+        }
         reporter.progress.source_total = survey.source_total;
-        reporter.progress.target_total = survey.size.filter(|image| image.exact).map(|image| image.bytes);
+        let exact = survey.size.filter(|image| image.exact).map(|image| image.bytes);
+        reporter.progress.target_total = exact.or(map.as_ref().map(|map| map.image_size()));
         let arrangement = match layout {
             None => Arrangement::Whole(self.check_whole(&survey, drive_len)?),
             Some(layout) => {
@@ -123,7 +133,7 @@ impl<'t> Writer<'t> {
                 Arrangement::Partition(layout)
             }
         };
-        Ok(Prepared { pipeline, survey, arrangement })
+        Ok(Prepared { pipeline, survey, arrangement, map, map_alone })
     }
 
     fn check_disk(&self) -> Result<(), Failure> {
@@ -133,6 +143,21 @@ impl<'t> Writer<'t> {
         if self.size < MINIMUM_DISK {
             let device = self.device.clone();
             return Err(Failure::DiskTooSmall { device, bytes: self.size, minimum: MINIMUM_DISK });
+        }
+        Ok(())
+    }
+
+    fn check_map(&self, survey: &Survey, map: &Bmap, room: u64) -> Result<(), Failure> {
+        let url = || survey.url.clone();
+        if let Content::Qcow2(_) = survey.content {
+            return Err(Failure::MapFormat { url: url(), format: "qcow2" });
+        }
+        let size = map.image_size();
+        if let Some(image) = survey.size.filter(|image| image.exact && image.bytes != size) {
+            return Err(Failure::MapSize { url: url(), image: image.bytes, map: size });
+        }
+        if size > room {
+            return Err(self.too_large(&survey.url, size, true));
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use crate::error::Failure;
 use crate::pipeline::TICK;
@@ -113,6 +114,28 @@ impl<'a> Reporter<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Does `work`, which reads or writes the disk, in a thread of its own and reports meanwhile. It is given what tells
+    /// that it was cancelled.
+    pub(crate) fn attend<T: Send>(
+        &mut self,
+        work: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> T + Send,
+    ) -> Result<T, Failure> {
+        let stop = AtomicBool::new(false);
+        let stop = &stop;
+        thread::scope(|scope| {
+            let (done, all_done) = bounded::<()>(0);
+            let working = scope.spawn(move || {
+                let result = work(&|| stop.load(Ordering::Relaxed));
+                drop(done);
+                result
+            });
+            let waited = self.wait_until_closed(&all_done);
+            stop.store(waited.is_err(), Ordering::Relaxed);
+            let result = working.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            waited.map(|()| result)
+        })
     }
 
     pub(crate) fn report(&mut self) {

@@ -1,3 +1,4 @@
+use crate::bmap::Bmap;
 use crate::digest::ExpectedDigest;
 use crate::partition::{Partition, TableKind};
 use crate::partitioned::{PartitionRequest, PartitionsMade};
@@ -6,7 +7,7 @@ use crate::source::{RetryPolicy, Source};
 
 /// An image and how it shall get onto a disk.
 ///
-/// At least one of `digests` and `signature` is needed; whatever is given must match.
+/// At least one of `digests`, `signature` and `bmap` is needed; whatever is given must match.
 pub struct WriteRequest {
     /// Places with the same content, tried in order.
     pub sources: Vec<Box<dyn Source>>,
@@ -14,6 +15,9 @@ pub struct WriteRequest {
     pub digests: Vec<ExpectedDigest>,
     /// Over the bytes as served.
     pub signature: Option<Signature>,
+    /// Which bytes of the image are data, and the sha256 of each range of them. It must have been pinned by a digest of
+    /// its own. Where it is all that vouches for a raw image, only these bytes are fetched.
+    pub bmap: Option<Bmap>,
     /// What the image is said to be: nothing, `unknown`, `raw`, `gpt` (a raw disk image) or `qcow2`; something else than
     /// the content shows is refused.
     pub disk_format: Option<String>,
@@ -35,6 +39,7 @@ impl WriteRequest {
             sources,
             digests: Vec::new(),
             signature: None,
+            bmap: None,
             disk_format: None,
             config_drive: None,
             config_drive_rebuild: false,

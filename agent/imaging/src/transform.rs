@@ -1,7 +1,11 @@
 //! From bytes as served to extents of the disk: unpacking and the image's format, in one pass.
 
+use std::ops::Range;
+use std::thread;
+
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::bmap::{Bmap, RangeVerifier};
 use crate::codec::{DecodeStop, Emit, Input, Piece, drain, unpack};
 use crate::error::Failure;
 use crate::extent::{Extent, Packed, Slice, UnitCodec};
@@ -20,40 +24,97 @@ pub(crate) struct Extents {
     pub(crate) image_bytes: Receiver<u64>,
 }
 
+/// What of an image with a block map goes to the disk.
+pub(crate) struct Sieve {
+    /// Ranges that are expected, and checked.
+    pub(crate) wanted: Bmap,
+    /// Ranges that are made zero, in bytes.
+    pub(crate) holes: Vec<Range<u64>>,
+    /// Whether nothing else than what is wanted comes.
+    pub(crate) sparse: bool,
+}
+
 /// Starts the transforming thread.
 pub(crate) fn start(
     content: Content,
+    sieve: Option<Sieve>,
     url: String,
     served: Receiver<Piece>,
     failed: FirstFailure,
 ) -> Result<Extents, Failure> {
     let (extents_to, extents) = crossbeam_channel::bounded(QUEUE);
     let (bytes_to, image_bytes) = crossbeam_channel::bounded(1);
-    spawn("image-transform", move || match run(content, &url, served, &extents_to) {
-        // Nobody there means that writing failed meanwhile.
-        Ok(bytes) => drop(bytes_to.send(bytes)),
-        Err(Stop::Failed(failure)) => failed.set(failure),
-        Err(Stop::Abandoned) => {}
+    spawn("image-transform", move || {
+        let result = match sieve {
+            Some(sieve) => sift(&sieve, &content, &url, served, &extents_to),
+            None => run(content, &url, served, &extents_to),
+        };
+        match result {
+            // Nobody there means that writing failed meanwhile.
+            Ok(bytes) => drop(bytes_to.send(bytes)),
+            Err(Stop::Failed(failure)) => failed.set(failure),
+            Err(Stop::Abandoned) => {}
+        }
     })?;
     Ok(Extents { extents, image_bytes })
 }
 
 fn run(content: Content, url: &str, served: Receiver<Piece>, to: &Sender<Extent>) -> Result<u64, Stop> {
     match content {
-        Content::Raw => pass(&served, to),
+        Content::Raw => pass(&served, &mut send_data(to)),
         Content::Qcow2(image) => unravel(&image, url, &served, to),
-        Content::Packed(codec) => {
+        Content::Packed(Codec::Zstd) => {
             let mut input = Input::new(served);
-            let result = match codec {
-                Codec::Zstd => unpack_frames(&mut input, to),
-                _ => unpack(codec, &mut input, &mut send_data(to)),
-            };
-            result.map_err(|stop| match stop {
-                DecodeStop::Damaged { decoded, source } if !input.abandoned() => {
-                    Failure::Decode { url: url.to_owned(), codec: codec.name(), decoded, source }.into()
-                }
-                _ => Stop::Abandoned,
-            })
+            let result = unpack_frames(&mut input, to);
+            result.map_err(|stop| decode_stop(stop, Codec::Zstd, url, &input))
+        }
+        Content::Packed(codec) => unpack_stream(codec, url, served, &mut send_data(to)),
+    }
+}
+
+/// Passes on what is mapped, after it was given to those who check it.
+fn sift(
+    sieve: &Sieve,
+    content: &Content,
+    url: &str,
+    served: Receiver<Piece>,
+    to: &Sender<Extent>,
+) -> Result<u64, Stop> {
+    let differs = |source| Stop::Failed(Failure::Range { url: url.to_owned(), source });
+    thread::scope(|scope| {
+        let mut verifier = RangeVerifier::start(scope, &sieve.wanted);
+        for hole in &sieve.holes {
+            send(to, Extent::Hole { offset: hole.start, len: hole.end - hole.start })?;
+        }
+        let mut emit = |offset: u64, bytes: Slice| {
+            let mapped = verifier.push(offset, &bytes).map_err(differs)?;
+            mapped.into_iter().try_for_each(|(offset, bytes)| send(to, Extent::Data { offset, bytes }))
+        };
+        let end = match content {
+            Content::Packed(codec) if !sieve.sparse => unpack_stream(*codec, url, served, &mut emit)?,
+            _ => pass(&served, &mut emit)?,
+        };
+        verifier.finish().map_err(differs)?;
+        let map = sieve.wanted.image_size();
+        if !sieve.sparse && end != map {
+            return Err(Failure::MapSize { url: url.to_owned(), image: end, map }.into());
+        }
+        Ok(map)
+    })
+}
+
+fn unpack_stream(codec: Codec, url: &str, served: Receiver<Piece>, emit: &mut Emit<'_>) -> Result<u64, Stop> {
+    let mut input = Input::new(served);
+    let result = unpack(codec, &mut input, emit);
+    result.map_err(|stop| decode_stop(stop, codec, url, &input))
+}
+
+fn decode_stop(stop: DecodeStop, codec: Codec, url: &str, input: &Input) -> Stop {
+    match stop {
+        DecodeStop::Stopped(stop) => stop,
+        DecodeStop::Damaged { .. } if input.abandoned() => Stop::Abandoned,
+        DecodeStop::Damaged { decoded, source } => {
+            Failure::Decode { url: url.to_owned(), codec: codec.name(), decoded, source }.into()
         }
     }
 }
@@ -65,7 +126,7 @@ fn unravel(
     served: &Receiver<Piece>,
     to: &Sender<Extent>,
 ) -> Result<u64, Stop> {
-    let mut emit = |extent| to.send(extent).map_err(|_| Stop::Abandoned);
+    let mut emit = |extent| send(to, extent);
     for hole in image.holes() {
         emit(Extent::Hole { offset: hole.start, len: hole.end - hole.start })?;
     }
@@ -90,21 +151,25 @@ fn unravel(
     }
 }
 
-fn pass(served: &Receiver<Piece>, to: &Sender<Extent>) -> Result<u64, Stop> {
+fn pass(served: &Receiver<Piece>, emit: &mut Emit<'_>) -> Result<u64, Stop> {
     let mut end = 0;
     loop {
         match served.recv().map_err(|_| Stop::Abandoned)? {
             Piece::Data { offset, bytes } => {
                 end = offset + bytes.len() as u64;
-                to.send(Extent::Data { offset, bytes }).map_err(|_| Stop::Abandoned)?;
+                emit(offset, bytes)?;
             }
             Piece::End => return Ok(end),
         }
     }
 }
 
-fn send_data(to: &Sender<Extent>) -> impl FnMut(u64, Slice) -> Result<(), DecodeStop> {
-    move |offset, bytes| to.send(Extent::Data { offset, bytes }).map_err(|_| DecodeStop::Abandoned)
+fn send_data(to: &Sender<Extent>) -> impl FnMut(u64, Slice) -> Result<(), Stop> {
+    move |offset, bytes| send(to, Extent::Data { offset, bytes })
+}
+
+fn send(to: &Sender<Extent>, extent: Extent) -> Result<(), Stop> {
+    to.send(extent).map_err(|_| Stop::Abandoned)
 }
 
 /// Short frames go to the writers as they are; long ones are unpacked here.
@@ -118,7 +183,7 @@ fn unpack_frames(input: &mut Input, to: &Sender<Extent>) -> Result<u64, DecodeSt
             Next::Frame(unit) => {
                 let len = unit.len;
                 let packed = Packed { offset, codec: UnitCodec::Zstd, units: vec![unit] };
-                to.send(Extent::Packed(packed)).map_err(|_| DecodeStop::Abandoned)?;
+                send(to, Extent::Packed(packed))?;
                 offset = offset.checked_add(len).ok_or_else(|| {
                     let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "its sizes overflow");
                     DecodeStop::Damaged { decoded: offset, source }

@@ -54,15 +54,22 @@ impl Writer<'_> {
         veil: &Veil<'_>,
         reporter: &mut Reporter<'_>,
     ) -> Result<Written, Failure> {
-        let Prepared { pipeline, survey, mut arrangement } = prepared;
+        let Prepared { pipeline, survey, mut arrangement, map, map_alone } = prepared;
         let Survey { url, content, head, .. } = survey;
         reporter.stage("write");
         if self.mode == WriteMode::All {
             veil.close().map_err(self.failed("zeroing the first and last MiB"))?;
         }
-        pipeline.fetch(Plan::Everything)?;
+        let (sieve, plan) = match map {
+            None => (None, Plan::Everything),
+            Some(map) => {
+                let (sieve, plan) = self.sieve(&map, map_alone, &content, &arrangement, veil, reporter)?;
+                (Some(sieve), plan)
+            }
+        };
+        pipeline.fetch(plan)?;
         let failed = pipeline.first_failure.clone();
-        let extents = transform::start(content, url.clone(), pipeline.served.clone(), failed)?;
+        let extents = transform::start(content, sieve, url.clone(), pipeline.served.clone(), failed)?;
         let region = arrangement.region(self.size);
         let destination = Destination {
             veil,
@@ -159,22 +166,9 @@ impl Writer<'_> {
     ) -> Result<(), Failure> {
         // So that nothing is read out of a volatile cache that a power cut would lose.
         self.target.flush().map_err(self.failed("flushing"))?;
-        let stop = AtomicBool::new(false);
-        let stop = &stop;
-        let found = thread::scope(|scope| {
-            let (done, all_done) = crossbeam_channel::bounded::<()>(0);
-            let reading = scope.spawn(move || {
-                let cancelled = || stop.load(Ordering::Relaxed);
-                let found =
-                    ledger.first_difference(veil, writers::threads(), &self.counters.read_bytes, &cancelled);
-                drop(done);
-                found
-            });
-            let waited = reporter.wait_until_closed(&all_done);
-            stop.store(waited.is_err(), Ordering::Relaxed);
-            let found = reading.join().expect("reading back does not panic");
-            waited.map(|()| found)
-        })?;
+        let read = &self.counters.read_bytes;
+        let found = reporter
+            .attend(|cancelled| ledger.first_difference(veil, writers::threads(), read, cancelled))?;
         match found.map_err(self.failed("reading back the image"))? {
             Some(range) => Err(Failure::ReadBack { device: self.device.clone(), offset: range.start }),
             None => Ok(()),
