@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
 use tacit_hardware::{GenericHardwareManager, Machine, Managers, Roots};
+use tacit_protocol::medium::ImagePolicy;
 use tacit_protocol::v2::Identity;
 use tokio::runtime::Handle;
 
@@ -26,6 +27,7 @@ pub struct AgentOptions {
     pub disks: Option<Vec<PathBuf>>,
     /// Whether the clock may be set and the machine be left.
     pub owns_machine: bool,
+    pub image_policy: ImagePolicy,
     pub logs: LogRing,
     /// Uptime at which this process began, in seconds.
     pub process_start: f64,
@@ -46,6 +48,8 @@ pub struct Agent {
     pub boot_id: String,
     pub machine: Machine,
     pub managers: Managers,
+    /// What the node's configuration says about images.
+    pub image_policy: ImagePolicy,
     pub jobs: Arc<Jobs>,
     pub events: Arc<EventLog>,
     pub lends: Arc<LendPool>,
@@ -86,6 +90,7 @@ impl Agent {
                 Arc::new(ImagingHardwareManager::new(agent.clone())),
             ]),
             machine,
+            image_policy: options.image_policy,
             jobs: Jobs::resume(journal, events.clone()),
             events,
             lends: Arc::default(),

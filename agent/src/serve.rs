@@ -44,6 +44,7 @@ pub(crate) fn run(arguments: ServeArguments, process_start: f64) -> Result<()> {
             state_dir: arguments.state_dir,
             disks: (!arguments.disks.is_empty()).then_some(arguments.disks),
             owns_machine: !arguments.no_power,
+            image_policy: config.image_policy.clone(),
             logs,
             process_start,
         })?;

@@ -12,7 +12,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tacit_image::{MediaError, MediaTemplate, NodeMedium};
-use tacit_protocol::medium::{NODE_CONFIG_VERSION, NodeConfig, REGION_MARKER, REGION_SIZE};
+use tacit_protocol::medium::{ImagePolicy, NODE_CONFIG_VERSION, NodeConfig, REGION_MARKER, REGION_SIZE};
 use tempfile::TempDir;
 
 const BEFORE: usize = 3_000_017;
@@ -28,6 +28,7 @@ fn config(uuid: &str) -> NodeConfig {
         private_key: "very secret".repeat(20),
         network_data: None,
         port: None,
+        image_policy: ImagePolicy::default(),
     }
 }
 

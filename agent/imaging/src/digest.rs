@@ -149,6 +149,13 @@ impl ExpectedDigest {
         Ok(Self { algorithm, hex: hex.to_owned() })
     }
 
+    /// Whether `bytes` are what the digest says: for documents that are in memory as a whole.
+    pub fn is_of(&self, bytes: &[u8]) -> bool {
+        let mut hasher = Hasher::new(self.algorithm);
+        hasher.update(bytes);
+        self.matches(&hasher.finish())
+    }
+
     pub(crate) fn matches(&self, found: &str) -> bool {
         self.hex.trim().eq_ignore_ascii_case(found)
     }
@@ -212,7 +219,7 @@ mod tests {
         for algorithm in [None, Some(""), Some("sha256"), Some("SHA-256"), Some("sha_256")] {
             let expected = parse(algorithm, &format!(" {upper}\n")).unwrap();
             assert_eq!(expected.algorithm, DigestAlgorithm::Sha256);
-            assert!(expected.matches(&Hasher::new(expected.algorithm).finish()));
+            assert!(expected.is_of(b"") && !expected.is_of(b"x"));
         }
         for algorithm in ["sha3_512", "SHA3-512", "sha3-512", "SHA-3-512"] {
             let expected = parse(Some(algorithm), &"a".repeat(128)).unwrap();

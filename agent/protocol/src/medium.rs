@@ -40,6 +40,40 @@ pub struct NodeConfig {
     /// Port to listen on; 9999 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// What the node's operator wants of images, whatever a deployment asks for.
+    #[serde(flatten)]
+    pub image_policy: ImagePolicy,
+}
+
+/// What holds for every image of a node. Keys as in IPA's configuration where it has them (IPA contract §9.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ImagePolicy {
+    /// minisign public keys, one of which must have signed an image that comes with a signature.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub image_signature_keys: Vec<String>,
+    /// No image without a signature by one of these keys is written.
+    #[serde(skip_serializing_if = "is_false")]
+    pub require_image_signature: bool,
+    /// An MD5 digest may vouch for an image.
+    #[serde(skip_serializing_if = "is_false")]
+    pub md5_enabled: bool,
+    /// Config drives become FAT file systems; they do anyway where the disk's sectors need it.
+    #[serde(skip_serializing_if = "is_false")]
+    pub config_drive_rebuild: bool,
+    /// Seconds without a byte after which a connection is given up; 60 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_download_connection_timeout: Option<u32>,
+    /// Attempts after the first that may fail in a row before the next URL is tried; 9 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_download_connection_retries: Option<u32>,
+    /// Longest pause between two attempts in seconds; 10 when absent. The first pauses are shorter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_download_connection_retry_interval: Option<u32>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Why bytes are not a node configuration.
@@ -77,5 +111,23 @@ impl NodeConfig {
             return Err(RegionError::Version(config.version));
         }
         Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_operator_wants_of_images_lies_beside_the_rest() {
+        let text = r#"{"version": 1, "node_uuid": "u", "made_at": 1, "ca_certificate": "a", "certificate": "b",
+                       "private_key": "c", "image_signature_keys": ["RWQ"], "md5_enabled": true}"#;
+        let config = NodeConfig::from_region(text.as_bytes()).unwrap();
+        assert_eq!(config.image_policy.image_signature_keys, ["RWQ"]);
+        assert!(config.image_policy.md5_enabled && !config.image_policy.require_image_signature);
+        assert_eq!(NodeConfig::from_region(&config.to_region().unwrap()).unwrap(), config);
+        let plain = NodeConfig { image_policy: ImagePolicy::default(), ..config };
+        let object = serde_json::to_value(&plain).unwrap();
+        assert_eq!(object.as_object().unwrap().len(), 6, "{object}");
     }
 }

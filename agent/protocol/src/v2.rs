@@ -20,6 +20,8 @@ use serde_json::Value;
 
 use crate::error::OperationError;
 
+pub use tacit_model::ProgressUnit;
+
 /// Token of the `Upgrade` header for lent connections (reverse HTTP).
 pub const UPGRADE_PTTH: &str = "PTTH/1.0";
 
@@ -156,21 +158,27 @@ pub enum EventKind {
 
 /// How far a step is. At most four a second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Progress {
     /// Step or command that runs, `write_image`.
     pub step: String,
-    /// What it does now: `fetch`, `write`, `verify`, `reveal`, `wipe`, …
+    /// What it does now: `fetch`, `compare`, `write`, `verify`, `reveal`, `wipe`, …
     pub stage: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// Bytes of the source read so far, and in all where that is known.
+    /// How far the stage is, and where it ends if that is known: the figures for a person, both counted in `unit`.
+    pub done: u64,
+    pub total: Option<u64>,
+    pub unit: ProgressUnit,
+    /// Bytes of an image's source read so far, and in all where that is known.
     pub source_bytes: u64,
     pub source_total: Option<u64>,
-    /// Bytes written to the target so far, and in all where that is known.
+    /// Bytes of an image written so far, and in all where that is known.
     pub target_bytes: u64,
     pub target_total: Option<u64>,
-    /// Bytes of the source a second, over the last few seconds.
-    pub rate: f64,
+    /// Bytes a second, lately: of an image as it is written, or read back in the stages that only read.
+    pub rate_bytes_per_s: Option<f64>,
+    /// Seconds until the stage is over at this speed.
     pub eta_seconds: Option<f64>,
     /// How often the source was opened anew.
     pub retries: u32,

@@ -13,16 +13,24 @@ pub(super) fn from_imaging(error: &ImagingError) -> CommandError {
         | Failure::SourceRefused { .. }
         | Failure::SourceChanged { .. }
         | Failure::NoSource => CommandError::new("ImageDownloadError", details),
-        Failure::Digest { .. } => CommandError::new("ImageChecksumError", details),
+        Failure::Digest { .. } | Failure::Signature { .. } => {
+            CommandError::new("ImageChecksumError", details)
+        }
         Failure::Empty { .. }
         | Failure::UnsupportedFormat { .. }
+        | Failure::UnsupportedInside { .. }
+        | Failure::Unvouched { .. }
         | Failure::FormatContradicts { .. }
+        | Failure::Qcow2 { .. }
+        | Failure::Qcow2Cluster { .. }
+        | Failure::Unit { .. }
         | Failure::Decode { .. }
         | Failure::TooLarge { .. }
         | Failure::Table { .. } => CommandError::new("InvalidImage", details),
         Failure::DiskTooSmall { .. }
         | Failure::Target { .. }
         | Failure::ReadBack { .. }
+        | Failure::Layout { .. }
         | Failure::ConfigDrive { .. } => CommandError::new("ImageWriteError", details),
         _ => CommandError::execution(details),
     };

@@ -2,7 +2,7 @@
 
 use tacit_blockdev::Device;
 use tacit_imaging::{Observer, Target, TargetError};
-use tacit_protocol::v2::Progress;
+use tacit_protocol::v2::{Progress, ProgressUnit};
 
 use crate::jobs::JobContext;
 
@@ -18,12 +18,16 @@ impl Observer for ImagingObserver<'_> {
             step: "write_image".to_owned(),
             stage: progress.stage.to_owned(),
             device: Some(self.device.clone()),
+            done: progress.source_bytes,
+            total: progress.source_total,
+            unit: ProgressUnit::Bytes,
             source_bytes: progress.source_bytes,
             source_total: progress.source_total,
             target_bytes: progress.target_bytes,
             target_total: progress.target_total,
+            rate_bytes_per_s: progress.rate.map(|rate| rate as f64),
+            eta_seconds: progress.eta.map(|eta| eta.as_secs_f64()),
             retries: progress.retries,
-            ..Progress::default()
         });
     }
 
@@ -63,6 +67,11 @@ impl Target for WatchedDisk<'_> {
     fn zero(&self, offset: u64, len: u64) -> Result<(), TargetError> {
         self.job.disk_touched();
         Target::zero(&self.device, offset, len)
+    }
+
+    fn deallocate(&self, offset: u64, len: u64) -> Result<(), TargetError> {
+        self.job.disk_touched();
+        Target::deallocate(&self.device, offset, len)
     }
 
     fn flush(&self) -> Result<(), TargetError> {

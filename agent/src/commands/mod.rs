@@ -1,7 +1,9 @@
 //! The commands behind both fronts of the API: one table, one function each.
 
 mod bootloader;
+mod image_digest;
 mod image_info;
+mod image_layout;
 mod image_manager;
 mod image_request;
 mod imaging_faults;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tacit_hardware::{Managers, StepContext, StepError, StepObserver};
 use tacit_model::Step;
 use tacit_protocol::error::DiskState;
-use tacit_protocol::v2::Progress;
+use tacit_protocol::v2::{Progress, ProgressUnit};
 
 use super::table::Call;
 use crate::jobs::{CommandError, JobContext};
@@ -121,16 +121,15 @@ struct Observer<'a> {
 }
 
 impl StepObserver for Observer<'_> {
-    fn progress(&self, stage: &str, device: &str, done: u64, total: u64) {
+    fn progress(&self, stage: &str, device: &str, done: u64, total: u64, unit: ProgressUnit) {
         self.job.disk_touched();
         self.job.progress(Progress {
             step: self.step.to_owned(),
             stage: stage.to_owned(),
             device: Some(device.to_owned()),
-            source_bytes: done,
-            source_total: Some(total),
-            target_bytes: done,
-            target_total: Some(total),
+            done,
+            total: Some(total),
+            unit,
             ..Progress::default()
         });
     }

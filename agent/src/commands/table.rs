@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use tacit_protocol::medium::ImagePolicy;
 
 use super::signature::Signature;
 use super::{bootloader, image_info, inventory, logs, standby, steps};
@@ -31,7 +32,7 @@ pub struct CommandSpec {
     pub name: &'static str,
     pub kind: Kind,
     pub(super) signature: Signature,
-    pub(super) validate: fn(&Parameters) -> Result<(), CommandError>,
+    pub(super) validate: fn(&Parameters, &ImagePolicy) -> Result<(), CommandError>,
     pub(super) run: fn(&Call<'_>) -> Result<Value, CommandError>,
 }
 
@@ -50,7 +51,7 @@ pub enum LookupError {
 
 const STEPS: Signature = Signature { required: &["node", "ports"], optional: &[], open: false };
 
-fn anything(_: &Parameters) -> Result<(), CommandError> {
+fn anything(_: &Parameters, _: &ImagePolicy) -> Result<(), CommandError> {
     Ok(())
 }
 
@@ -178,7 +179,11 @@ pub fn find(name: &str) -> Result<&'static CommandSpec, LookupError> {
 /// # Errors
 ///
 /// `InvalidCommandParamsError` from the command's own validator, `TypeError` for names that it does not take.
-pub fn check(spec: &CommandSpec, params: &Map<String, Value>) -> Result<(), CommandError> {
+pub fn check(
+    spec: &CommandSpec,
+    params: &Map<String, Value>,
+    policy: &ImagePolicy,
+) -> Result<(), CommandError> {
     spec.signature.check(spec.name, params)?;
-    (spec.validate)(params)
+    (spec.validate)(params, policy)
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tacit_blockdev::{Access, Device};
-use tacit_imaging::{
-    ExpectedDigest, Md5, Source, WriteRequest, Written, decode_config_drive, write_image,
-};
+use tacit_fetch::HttpSource;
+use tacit_imaging::{PartitionsMade, Source, Verify, WriteMode, WriteRequest, Written, write_image};
+use tacit_protocol::image;
 
+use super::image_layout::layout;
 use super::image_request::ImageRequest;
 use super::imaging_faults::from_imaging;
 use super::imaging_job::{ImagingObserver, WatchedDisk};
 use super::root_device;
 use crate::agent::{Agent, Deployed};
 use crate::jobs::{CommandError, JobContext};
-use tacit_fetch::HttpSource;
 
 /// Writes what `image_info` names onto the node's root device. Returns IPA's sentence about it.
 pub(super) fn run(
@@ -26,22 +26,35 @@ pub(super) fn run(
     configdrive: Option<&str>,
 ) -> Result<String, CommandError> {
     let disk = root_device::choose(agent, node)?.name;
-    let ImageRequest { info, urls, fetcher, algorithm, digest, config_drive } =
+    let ImageRequest { info, urls, fetcher, digest, signature, bmap, config_drive, retry } =
         ImageRequest::resolve(agent, job, image_info, configdrive)?;
-    let digest = ExpectedDigest::parse(algorithm.as_deref(), &digest, Md5::Refused)
-        .map_err(|error| CommandError::invalid_params(error.to_string()))?;
-    let config_drive = config_drive
-        .map(|encoded| decode_config_drive(&encoded))
-        .transpose()
-        .map_err(|error| CommandError::invalid_params(CommandError::chain(&error)))?;
+    if bmap.is_some() {
+        return Err(CommandError::new("InvalidImage", format!("image {}: block maps are not read", info.id)));
+    }
+    let layout = info
+        .is_partition_image()
+        .then(|| layout(&info.partition, node, agent.machine.is_uefi()))
+        .transpose()?;
     let sources = urls
         .into_iter()
         .map(|url| Box::new(HttpSource::new(fetcher.clone(), url)) as Box<dyn Source>)
         .collect();
     let request = WriteRequest {
-        digests: vec![digest],
+        digests: digest.into_iter().collect(),
+        signature,
         disk_format: info.disk_format,
         config_drive,
+        config_drive_rebuild: agent.image_policy.config_drive_rebuild,
+        layout,
+        mode: match info.write_mode {
+            image::WriteMode::All => WriteMode::All,
+            image::WriteMode::Changed => WriteMode::Changed,
+        },
+        verify: match info.verify {
+            image::Verify::Revealed => Verify::Revealed,
+            image::Verify::Full => Verify::Full,
+        },
+        retry,
         ..WriteRequest::new(sources)
     };
 
@@ -62,8 +75,12 @@ pub(super) fn run(
 /// Type of EFI system partitions in a GPT.
 const EFI_SYSTEM: &str = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 
-/// For whole-disk images, IPA's root UUID is the signature in the MBR.
+/// For whole-disk images, IPA's root UUID is the signature in the MBR; for partition images the file system's.
 fn describe(image_id: String, device: String, written: &Written) -> Deployed {
+    if let Some(made) = &written.made {
+        let uuids = describe_partitions(&device, made);
+        return Deployed { image_id, device, uuids };
+    }
     let mut uuids = serde_json::Map::new();
     uuids.insert("root uuid".into(), json!(format!("{:#010x}", written.disk_identifier)));
     let efi = written
@@ -79,7 +96,39 @@ fn describe(image_id: String, device: String, written: &Written) -> Deployed {
     Deployed { image_id, device, uuids }
 }
 
+fn describe_partitions(device: &str, made: &PartitionsMade) -> serde_json::Map<String, Value> {
+    let mut uuids = serde_json::Map::new();
+    uuids.insert("root uuid".into(), json!(made.root_uuid));
+    if let Some(uuid) = &made.esp_uuid {
+        uuids.insert("efi system partition uuid".into(), json!(uuid));
+    }
+    let paths: serde_json::Map<String, Value> = made
+        .partitions
+        .iter()
+        .map(|part| (part.role.name().to_owned(), json!(partition_path(device, part.partition.number))))
+        .collect();
+    uuids.insert("partitions".into(), Value::Object(paths));
+    uuids
+}
+
+/// The kernel puts a `p` between a name that ends in a digit and the number.
+fn partition_path(device: &str, number: u32) -> String {
+    let separator = if device.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
+    format!("{device}{separator}{number}")
+}
+
 fn sentence(deployed: &Deployed) -> String {
     let root = deployed.uuids["root uuid"].as_str().unwrap_or_default();
     format!("image ({}) written to device {} root_uuid={root}", deployed.image_id, deployed.device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_named_as_the_kernel_does() {
+        assert_eq!(partition_path("/dev/sda", 2), "/dev/sda2");
+        assert_eq!(partition_path("/dev/nvme0n1", 2), "/dev/nvme0n1p2");
+    }
 }

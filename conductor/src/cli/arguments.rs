@@ -190,7 +190,7 @@ pub(super) struct ImageArguments {
     /// URL of the image
     #[arg(long, value_name = "URL")]
     pub(super) image: Option<String>,
-    /// sha256:HEX, sha512:HEX, or the URL of a file of checksums
+    /// sha256:HEX, sha512:HEX (also sha384, sha3-256, …), or the URL of a file of checksums
     #[arg(long, value_name = "CHECKSUM")]
     pub(super) checksum: Option<String>,
     /// Format of the image

@@ -79,18 +79,21 @@ pub(super) fn image(arguments: &ImageArguments) -> Result<Map<String, Value>, Cl
             info.insert(key.into(), Value::Null);
         }
         match checksum.split_once(':') {
-            Some((algorithm @ ("sha256" | "sha512" | "md5"), value)) => {
-                info.insert("image_os_hash_algo".into(), algorithm.into());
-                info.insert("image_os_hash_value".into(), value.into());
-            }
             Some(_) if checksum.contains("://") => {
                 info.insert("image_checksum".into(), checksum.clone().into());
+            }
+            // Which names there are, the conductor knows.
+            Some((algorithm, value)) if algorithm.starts_with(char::is_alphabetic) && !value.is_empty() => {
+                info.insert("image_os_hash_algo".into(), algorithm.into());
+                info.insert("image_os_hash_value".into(), value.into());
             }
             None if checksum.len() >= 32 && checksum.bytes().all(|b| b.is_ascii_hexdigit()) => {
                 info.insert("image_checksum".into(), checksum.clone().into());
             }
             _ => {
-                let text = format!("--checksum takes sha256:HEX, sha512:HEX or a URL, not {checksum}");
+                let text = format!(
+                    "--checksum takes sha256:HEX, sha512:HEX (or another algorithm) or a URL, not {checksum}"
+                );
                 return Err(CliError::Usage(text));
             }
         }
@@ -139,7 +142,8 @@ mod tests {
         assert_eq!(of("http://h/SUMS").unwrap(), wanted("http://h/SUMS".into(), null.clone(), null.clone()));
         let hex = "0".repeat(64);
         assert_eq!(of(&hex).unwrap(), wanted(hex.into(), null.clone(), null));
-        assert!(of("crc:1").is_err());
+        assert_eq!(of("sha3-256:ab").unwrap(), wanted(Value::Null, "sha3-256".into(), "ab".into()));
+        assert!(of("sha256:").is_err());
         assert!(of("zz").is_err());
     }
 }

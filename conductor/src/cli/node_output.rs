@@ -66,13 +66,16 @@ pub(super) fn history(entries: &[Value]) -> String {
     let row = |entry: &Value| {
         let time = field(entry, "created_at");
         let seconds = entry.get("duration_seconds").and_then(Value::as_f64);
+        let (kind, event) = (field(entry, "event_type"), field(entry, "event"));
+        // Events say which step they are of, for lists without a column for it.
+        let own = event.strip_prefix(&format!("{kind}: ")).unwrap_or(&event).to_owned();
         vec![
             time.get(..19).unwrap_or(&time).replace('T', " "),
             field(entry, "severity"),
             field(entry, "state"),
             seconds.map_or_else(|| "-".to_owned(), duration),
-            field(entry, "event_type"),
-            field(entry, "event"),
+            kind,
+            own,
         ]
     };
     let rows: Vec<_> = entries.iter().map(row).collect();

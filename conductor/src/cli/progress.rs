@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tacit_protocol::v2::Progress;
+use tacit_protocol::v2::{Progress, ProgressUnit};
 
 use super::output::{duration, size};
 use crate::flows::NodeEvent;
@@ -95,10 +95,10 @@ impl Display {
         let text = figures(progress);
         match &self.bar {
             Some(bar) => {
-                if let Some(total) = progress.source_total {
+                if let Some(total) = progress.total.filter(|total| *total > 0) {
                     bar.set_style(style("  {msg}\n  [{wide_bar:.cyan/blue}] {percent:>3} %"));
                     bar.set_length(total);
-                    bar.set_position(progress.source_bytes);
+                    bar.set_position(progress.done);
                 } else {
                     bar.set_style(spinner());
                 }
@@ -121,7 +121,7 @@ fn spinner() -> ProgressStyle {
     style("  {spinner} {msg}")
 }
 
-/// `write_image write /dev/sda  1.2 GiB of 2.0 GiB  60 %  95.3 MiB/s  ETA 8.0 s`
+/// `write_image write /dev/sda  1.2 GiB of 2.0 GiB  60 %  95.3 MiB/s  ETA 8.0 s  1 retry`
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -133,24 +133,34 @@ fn figures(progress: &Progress) -> String {
     if let Some(device) = &progress.device {
         parts[0].push_str(&format!(" {device}"));
     }
-    match progress.source_total.filter(|total| *total > 0) {
+    let counted = |figure: u64| match progress.unit {
+        ProgressUnit::Bytes => size(figure),
+        ProgressUnit::Regions => figure.to_string(),
+    };
+    let unit = match progress.unit {
+        ProgressUnit::Bytes => "",
+        ProgressUnit::Regions => " regions",
+    };
+    match progress.total.filter(|total| *total > 0) {
         Some(total) => {
-            let percent = progress.source_bytes as f64 * 100.0 / total as f64;
-            parts.push(format!("{} of {}", size(progress.source_bytes), size(total)));
+            let percent = progress.done as f64 * 100.0 / total as f64;
+            parts.push(format!("{} of {}{unit}", counted(progress.done), counted(total)));
             parts.push(format!("{percent:.0} %"));
         }
-        None if progress.source_bytes > 0 => parts.push(size(progress.source_bytes)),
+        None if progress.done > 0 => parts.push(format!("{}{unit}", counted(progress.done))),
         None if progress.target_bytes > 0 => parts.push(size(progress.target_bytes)),
         None => {}
     }
-    if progress.rate > 0.0 {
-        parts.push(format!("{}/s", size(progress.rate as u64)));
+    if let Some(rate) = progress.rate_bytes_per_s.filter(|rate| *rate > 0.0) {
+        parts.push(format!("{}/s", size(rate as u64)));
     }
-    if let Some(eta) = progress.eta_seconds {
+    if let Some(eta) = progress.eta_seconds.filter(|eta| *eta > 0.0) {
         parts.push(format!("ETA {}", duration(eta)));
     }
-    if progress.retries > 0 {
-        parts.push(format!("{} retries", progress.retries));
+    match progress.retries {
+        0 => {}
+        1 => parts.push("1 retry".into()),
+        retries => parts.push(format!("{retries} retries")),
     }
     parts.join("  ")
 }
@@ -159,21 +169,43 @@ fn figures(progress: &Progress) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn figures_say_what_is_known() {
-        let progress = Progress {
+    fn write() -> Progress {
+        Progress {
             step: "write_image".into(),
             stage: "write".into(),
             device: Some("/dev/vda".into()),
-            source_bytes: 512 * 1024 * 1024,
-            source_total: Some(1024 * 1024 * 1024),
-            rate: 104_857_600.0,
+            done: 512 * 1024 * 1024,
+            total: Some(1024 * 1024 * 1024),
+            rate_bytes_per_s: Some(104_857_600.0),
             eta_seconds: Some(5.12),
             ..Progress::default()
-        };
+        }
+    }
+
+    #[test]
+    fn figures_say_what_is_known() {
         let wanted = "write_image write /dev/vda  512.0 MiB of 1.0 GiB  50 %  100.0 MiB/s  ETA 5.1 s";
-        assert_eq!(figures(&progress), wanted);
+        assert_eq!(figures(&write()), wanted);
+        let resumed = Progress { retries: 2, rate_bytes_per_s: Some(0.0), eta_seconds: None, ..write() };
+        assert_eq!(figures(&resumed), "write_image write /dev/vda  512.0 MiB of 1.0 GiB  50 %  2 retries");
+        let unknown =
+            Progress { total: None, retries: 1, rate_bytes_per_s: None, eta_seconds: None, ..write() };
+        assert_eq!(figures(&unknown), "write_image write /dev/vda  512.0 MiB  1 retry");
         let little = Progress { step: "erase".into(), stage: "wipe".into(), ..Progress::default() };
         assert_eq!(figures(&little), "erase wipe");
+    }
+
+    #[test]
+    fn regions_are_not_shown_as_bytes() {
+        let wipe = Progress {
+            step: "erase_devices_metadata".into(),
+            stage: "wipe".into(),
+            device: Some("/dev/vda".into()),
+            done: 0,
+            total: Some(3),
+            unit: ProgressUnit::Regions,
+            ..Progress::default()
+        };
+        assert_eq!(figures(&wipe), "erase_devices_metadata wipe /dev/vda  0 of 3 regions  0 %");
     }
 }

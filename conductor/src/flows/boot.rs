@@ -7,6 +7,7 @@ use tacit_protocol::medium::{NODE_CONFIG_VERSION, NodeConfig};
 use super::address;
 use super::engine::{BOOT_DOC, Engine};
 use super::events::unix_now;
+use super::image;
 use super::steps::chain;
 use crate::agents::BootRecord;
 use crate::media;
@@ -42,6 +43,7 @@ impl Engine {
             private_key: boot.private_key_pem.clone(),
             network_data: address::network_data(node)?,
             port: Some(boot.address.port()),
+            image_policy: image::policy(node)?,
         };
         let medium = template.medium(&config).map_err(|error| chain(&error))?;
         let mut published = self.published.lock().expect("no holder of the lock panics");

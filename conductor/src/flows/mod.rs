@@ -15,6 +15,7 @@ mod power;
 mod steps;
 mod validate;
 mod verbs;
+mod words;
 
 pub use engine::{Engine, EngineConfig};
 pub use events::{NodeEvent, NodeEventPage};

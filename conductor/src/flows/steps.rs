@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
-use tacit_protocol::v2::{EventKind, Operation, OperationRequest, OperationState};
+use tacit_protocol::v2::{EventKind, Operation, OperationRequest, OperationState, Progress};
 
 use super::engine::Engine;
 use super::image;
 use super::plan::{FlowRecord, FlowStep};
+use super::words::{WriteSeen, boot_entry};
 use crate::agents::{AgentClient, AgentError, BootRecord, ExpectedIdentity, check_identity};
 use crate::bmc::{Bmc, BmcError, BootTarget, PowerState, SystemIdentity};
 use crate::images::Allowance;
@@ -253,15 +254,21 @@ impl Work<'_> {
     }
 
     async fn write_image(&self) -> Result<Outcome, StepError> {
-        let plan = image::plan(self.node, &self.engine.config.image_dir).map_err(StepError::Refused)?;
+        let plan = image::plan(self.node, &self.engine.config.image_dir)
+            .map_err(|error| StepError::Refused(error.into()))?;
         let mut params = self.node_params()?;
         params
             .insert("step".into(), json!({"interface": "deploy", "step": "write_image", "args": plan.args}));
         let allowance = Some(Arc::new(plan.allowance));
-        let operation = self.operate("deploy.execute_deploy_step", params, allowance).await?;
+        let mut seen = WriteSeen::default();
+        let operation = self
+            .follow("deploy.execute_deploy_step", params, allowance, |time, progress| {
+                seen.add(time, progress)
+            })
+            .await?;
         let result = operation.result.unwrap_or_default();
-        let text = result["deploy_result"]["result"].as_str().unwrap_or("image written").to_owned();
-        done(Effect::Nothing, text)
+        let said = result["deploy_result"]["result"].as_str().unwrap_or("image written");
+        done(Effect::Nothing, seen.line(said))
     }
 
     async fn install_bootloader(&self) -> Result<Outcome, StepError> {
@@ -271,7 +278,7 @@ impl Work<'_> {
         let operation = self.operate("image.install_bootloader", params, None).await?;
         let message = match operation.result {
             Some(Value::Null) | None => "boot entry written".into(),
-            Some(report) => report.to_string(),
+            Some(report) => boot_entry(&report),
         };
         done(Effect::Nothing, message)
     }
@@ -283,6 +290,17 @@ impl Work<'_> {
         params: Map<String, Value>,
         allowance: Option<Arc<Allowance>>,
     ) -> Result<Operation, StepError> {
+        self.follow(command, params, allowance, |_, _| {}).await
+    }
+
+    /// The same; `see` hears of progress, too, with the time (Unix).
+    async fn follow(
+        &self,
+        command: &str,
+        params: Map<String, Value>,
+        allowance: Option<Arc<Allowance>>,
+        mut see: impl FnMut(f64, &Progress),
+    ) -> Result<Operation, StepError> {
         let client = self.client(&self.boot()?)?;
         let request = OperationRequest { command: command.into(), params };
         let id = self.flow.operation_id();
@@ -290,6 +308,7 @@ impl Work<'_> {
         let operation = client
             .run(&id, &request, allowance, |event| {
                 if let EventKind::Progress(progress) = &event.kind {
+                    see(event.time, progress);
                     self.engine.progress(self.node, progress.clone());
                 }
             })

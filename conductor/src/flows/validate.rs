@@ -40,7 +40,7 @@ fn interface(name: &str, node: &Node, image_dir: &Path, has_medium: bool) -> Res
     match name {
         "power" | "management" => bmc(node),
         "boot" | "inspect" => boot(node, has_medium),
-        "deploy" => image::check(node, image_dir),
+        "deploy" => image::check(node, image_dir).map_err(String::from),
         _ => Ok(()),
     }
 }
@@ -55,6 +55,7 @@ pub(super) fn boot(node: &Node, has_medium: bool) -> Result<(), String> {
         return Err("this conductor was started without --media: there is no ramdisk to boot".into());
     }
     address::network_data(node)?;
+    image::policy(node)?;
     address::agent_address(node).map(drop)
 }
 

@@ -158,9 +158,9 @@ impl Engine {
                 if let Some(drive) = &request.configdrive {
                     node.instance_info.insert("configdrive".into(), drive.clone().into());
                 }
-                needs(image::check(node, &self.config.image_dir))?;
+                needs(image::check(node, &self.config.image_dir).map_err(String::from))?;
                 needs(validate::boot(node, has_medium))?;
-                node.instance_info.insert("image_type".into(), "whole-disk".into());
+                node.instance_info.entry("image_type").or_insert_with(|| "whole-disk".into());
                 Some(FlowRecord::deploy(id))
             }
             Event::Delete => Some(FlowRecord::undeploy(id, self.cleans(node))),

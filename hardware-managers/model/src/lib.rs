@@ -11,4 +11,4 @@ pub use inventory::{
     BlockDevice, BootInfo, Cpu, Firmware, Inventory, Memory, NetworkInterface, SystemVendorInfo,
 };
 pub use proof::{EraseStandard, Proof, ProofResult};
-pub use step::{ArgInfo, Step};
+pub use step::{ArgInfo, ProgressUnit, Step};

@@ -21,6 +21,16 @@ pub struct Step {
     pub argsinfo: BTreeMap<String, ArgInfo>,
 }
 
+/// What a step counts while it tells how far it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgressUnit {
+    #[default]
+    Bytes,
+    /// Places on a disk, each as good as done at once: what a wipe of metadata overwrites.
+    Regions,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArgInfo {
     pub description: String,

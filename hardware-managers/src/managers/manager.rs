@@ -1,5 +1,5 @@
 use serde_json::{Map, Value};
-use tacit_model::Step;
+use tacit_model::{ProgressUnit, Step};
 
 use super::error::StepError;
 
@@ -28,8 +28,8 @@ pub struct StepContext<'a> {
 
 /// Hears how far a step is and says whether it should stop.
 pub trait StepObserver: Sync {
-    /// `done` of `total`, in whatever unit the stage counts.
-    fn progress(&self, stage: &str, device: &str, done: u64, total: u64);
+    /// `done` of `total`, both counted in `unit`.
+    fn progress(&self, stage: &str, device: &str, done: u64, total: u64, unit: ProgressUnit);
 
     /// Asked between devices; a step that hears `true` stops before the next one.
     fn cancelled(&self) -> bool;

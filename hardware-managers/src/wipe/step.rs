@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tacit_blockdev::{Access, Device, Error};
-use tacit_model::{BlockDevice, Proof};
+use tacit_model::{BlockDevice, ProgressUnit, Proof};
 
 use super::erase::{execute, skipped};
 use super::guard::protected_content;
@@ -66,8 +66,9 @@ pub(crate) fn erase_devices_metadata(
             Decision::Skip(reason) => proofs.push(skipped(&disk, reason)),
             Decision::Fail(reason) => failures.push(DeviceFailure { device: disk.name, reason }),
             Decision::Wipe(path, plan) => {
-                observer.progress("wipe", &disk.name, 0, plan.regions.len() as u64);
-                let report = |done, total| observer.progress("wipe", &disk.name, done, total);
+                let report =
+                    |done, total| observer.progress("wipe", &disk.name, done, total, ProgressUnit::Regions);
+                report(0, plan.regions.len() as u64);
                 touched = true;
                 match execute(&path, &disk, &plan, report) {
                     Ok(proof) => proofs.push(proof),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tacit_hardware::{
     GenericHardwareManager, HardwareManager, Machine, StepContext, StepError, StepObserver,
 };
-use tacit_model::{EraseStandard, Proof, ProofResult};
+use tacit_model::{EraseStandard, ProgressUnit, Proof, ProofResult};
 
 use crate::disk_image::{
     ESP, LINUX, MIB, assert_unrecognised, get, gpt, mbr, put, run, seen_by_wipefs, sparse,
@@ -26,8 +26,8 @@ struct Observer {
 }
 
 impl StepObserver for Observer {
-    fn progress(&self, stage: &str, device: &str, done: u64, total: u64) {
-        assert_eq!(stage, "wipe");
+    fn progress(&self, stage: &str, device: &str, done: u64, total: u64, unit: ProgressUnit) {
+        assert_eq!((stage, unit), ("wipe", ProgressUnit::Regions));
         self.seen.lock().unwrap().push((device.to_owned(), done, total));
     }
 

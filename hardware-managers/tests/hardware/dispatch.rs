@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tacit_hardware::{
     GenericHardwareManager, HardwareManager, Managers, StepContext, StepError, StepObserver, SupportLevel,
 };
-use tacit_model::Step;
+use tacit_model::{ProgressUnit, Step};
 
 use crate::tree::Tree;
 
@@ -54,7 +54,7 @@ impl HardwareManager for Fake {
 struct Deaf;
 
 impl StepObserver for Deaf {
-    fn progress(&self, _: &str, _: &str, _: u64, _: u64) {}
+    fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: ProgressUnit) {}
     fn cancelled(&self) -> bool {
         false
     }

@@ -77,7 +77,7 @@ fn start(agent: &Arc<Agent>, name: &str, params: Map<String, Value>) -> Result<(
             LookupError::Command(text) => fault::command(&CommandError::new("InvalidCommandError", text)),
         })
     })?;
-    let validity = commands::check(spec, &params);
+    let validity = commands::check(spec, &params, &agent.image_policy);
     if let Err(error) = &validity
         && error.error.code == 400
     {

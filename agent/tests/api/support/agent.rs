@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use tacit_protocol::medium::{NODE_CONFIG_VERSION, NodeConfig};
+use tacit_protocol::medium::{ImagePolicy, NODE_CONFIG_VERSION, NodeConfig};
 use tempfile::TempDir;
 
 use super::{Answer, Authority, Caller};
@@ -40,6 +40,7 @@ impl TestAgent {
             private_key: server.key,
             network_data: None,
             port: None,
+            image_policy: ImagePolicy::default(),
         };
         std::fs::write(directory.path().join("config.json"), serde_json::to_vec(&config).unwrap()).unwrap();
         let disk = directory.path().join("disk");
