@@ -1,22 +1,22 @@
 //! The one HTTP client: ranges, redirects, and what an answer means for the fetch.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Request, Response, StatusCode};
-use tokio::runtime::Handle;
+use http::{HeaderValue, StatusCode};
+use rustls::ClientConfig;
 
-use crate::direct::Direct;
-use crate::lent::{LendPool, Sender};
-use crate::reader::{BodyReader, Waited, wait};
-use crate::{FetchError, FetchKind, Interest, Url};
+use crate::authorities::{Authorities, AuthoritiesError};
+use crate::connection::Connection;
+use crate::error::Broken;
+use crate::framing::Rest;
+use crate::head::{ContentRange, Framing, Head};
+use crate::idle::{Home, Idle};
+use crate::patience::Patience;
+use crate::request::{Asked, is_strong};
+use crate::{BodyReader, FetchError, FetchKind, Interest, LendPool, Url, dial};
 
-/// Longest silence, of a server or of the lender.
+/// Longest silence, of a server or of the lender, where nothing else is said.
 const STALL: Duration = Duration::from_secs(60);
 const REDIRECTS: usize = 5;
 /// Pauses between tries for a small document.
@@ -27,20 +27,19 @@ const STALE_CONNECTIONS: usize = 3;
 
 /// How connections come about.
 #[derive(Clone, Debug)]
-pub(super) enum Connector {
+enum Connector {
     Lent(Arc<LendPool>),
-    Direct(Direct),
+    Direct { tls: Arc<ClientConfig>, idle: Arc<Idle> },
 }
 
-/// Fetches for one operation.
+/// Fetches for one operation. Clones share their connections.
 #[derive(Clone)]
 pub struct Fetcher {
-    runtime: Handle,
     connector: Connector,
     interest: Arc<dyn Interest>,
-    /// Value of the `Authorization` header, shown to the first URL's own origin only.
-    authorization: Option<HeaderValue>,
     stall: Duration,
+    /// Value of the `Authorization` header, and the only origin that it is shown to.
+    authorization: Option<(HeaderValue, Url)>,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -63,67 +62,62 @@ pub struct Got {
 
 impl Fetcher {
     /// Over lent connections: dials nothing.
-    pub fn lent(runtime: Handle, pool: Arc<LendPool>, interest: Arc<dyn Interest>) -> Self {
-        Self { runtime, connector: Connector::Lent(pool), interest, authorization: None, stall: STALL }
+    pub fn lent(pool: Arc<LendPool>, interest: Arc<dyn Interest>) -> Self {
+        Self { connector: Connector::Lent(pool), interest, stall: STALL, authorization: None }
     }
 
     /// Dials each URL's host.
-    pub fn direct(
-        runtime: Handle,
-        interest: Arc<dyn Interest>,
-        authorization: Option<HeaderValue>,
-    ) -> Result<Self, rustls::Error> {
-        let connector = Connector::Direct(Direct::new()?);
-        Ok(Self { runtime, connector, interest, authorization, stall: STALL })
+    ///
+    /// # Errors
+    ///
+    /// When TLS cannot be set up.
+    pub fn direct(authorities: Authorities, interest: Arc<dyn Interest>) -> Result<Self, AuthoritiesError> {
+        let connector = Connector::Direct { tls: authorities.client_config()?, idle: Arc::default() };
+        Ok(Self { connector, interest, stall: STALL, authorization: None })
     }
 
-    /// Opens `url` at `offset`. With `etag`, the rest comes only if the thing is still the same.
-    pub fn open(&self, url: &Url, offset: u64, etag: Option<&str>) -> Result<Got, FetchError> {
-        let (response, sender, last) = self
-            .runtime
-            .block_on(self.follow(url, offset, etag))
-            .map_err(|(kind, what)| FetchError { kind, url: url.redacted(), what })?;
-        let fail = |what: String| FetchError { kind: FetchKind::Fatal, url: last.redacted(), what };
-        let headers = response.headers();
-        let etag = header_text(headers, header::ETAG).filter(|etag| etag.starts_with('"')).map(str::to_owned);
-        let (offset, total) = if response.status() == StatusCode::PARTIAL_CONTENT {
-            let range = header_text(headers, header::CONTENT_RANGE)
-                .and_then(parse_content_range)
-                .ok_or_else(|| fail("206 without a Content-Range that makes sense".into()))?;
-            if range.0 != offset {
-                return Err(fail(format!("asked for byte {offset}, was sent byte {}", range.0)));
-            }
-            range
-        } else {
-            let total = header_text(headers, header::CONTENT_LENGTH).and_then(|text| text.parse().ok());
-            (0, total)
-        };
-        let pool = match &self.connector {
-            Connector::Lent(pool) => Some(pool.clone()),
-            Connector::Direct(_) => None,
-        };
-        let reader = BodyReader {
-            runtime: self.runtime.clone(),
-            interest: self.interest.clone(),
-            stall: self.stall,
-            body: response.into_body(),
-            chunk: Bytes::new(),
-            connection: Some((sender, pool)),
-            ended: false,
-        };
-        Ok(Got { reader, offset, total, etag })
+    /// With another longest silence than a minute.
+    #[must_use]
+    pub fn with_stall(mut self, stall: Duration) -> Self {
+        self.stall = stall;
+        self
+    }
+
+    /// With credentials for the origin of `url`; nobody else sees them, wherever a redirect or a document leads.
+    #[must_use]
+    pub fn with_authorization(mut self, value: HeaderValue, url: &Url) -> Self {
+        self.authorization = Some((value, url.clone()));
+        self
+    }
+
+    /// Opens `url` at `offset`, for no more than `len` bytes. With `etag`, the rest comes only if the thing is still
+    /// the same. An `offset` at the very end gives a reader of nothing.
+    ///
+    /// # Errors
+    ///
+    /// By what helps, see [`FetchKind`].
+    pub fn open(
+        &self,
+        url: &Url,
+        offset: u64,
+        len: Option<u64>,
+        etag: Option<&str>,
+    ) -> Result<Got, FetchError> {
+        let mut here = url.clone();
+        self.follow(&mut here, Asked { offset, len, etag }).map_err(|broken| broken.at(&here.redacted()))
     }
 
     /// A small document as a whole, tried a few times; more than `limit` bytes are refused.
+    ///
+    /// # Errors
+    ///
+    /// By what helps, see [`FetchKind`].
     pub fn document(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
         for pause in DOCUMENT_PAUSES {
             match self.document_once(url, limit) {
                 Err(error) if matches!(error.kind, FetchKind::Retryable | FetchKind::TimedOut) => {
                     tracing::warn!("{error}; trying again");
-                    // Ends early when nobody wants the document any more, which the next try then finds.
-                    self.runtime.block_on(async {
-                        wait(&*self.interest, pause, std::future::pending::<()>()).await;
-                    });
+                    self.patience().pause(pause).map_err(|broken| broken.at(&url.redacted()))?;
                 }
                 outcome => return outcome,
             }
@@ -132,153 +126,174 @@ impl Fetcher {
     }
 
     fn document_once(&self, url: &Url, limit: u64) -> Result<Vec<u8>, FetchError> {
-        let got = self.open(url, 0, None)?;
-        let fail = |kind, what: String| FetchError { kind, url: url.redacted(), what };
+        let mut got = self.open(url, 0, None, None)?;
         let mut bytes = Vec::new();
-        got.reader
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| fail(FetchKind::Retryable, error.to_string()))?;
-        if bytes.len() as u64 > limit {
-            return Err(fail(FetchKind::Fatal, format!("is larger than {limit} bytes")));
+        let mut piece = [0; 16 << 10];
+        loop {
+            match got.reader.read_some(&mut piece)? {
+                0 => return Ok(bytes),
+                read if (bytes.len() + read) as u64 > limit => {
+                    return Err(Broken::fatal(format!("is larger than {limit} bytes")).at(&url.redacted()));
+                }
+                read => bytes.extend_from_slice(&piece[..read]),
+            }
         }
-        Ok(bytes)
     }
 
-    async fn follow(
-        &self,
-        url: &Url,
-        offset: u64,
-        etag: Option<&str>,
-    ) -> Result<(Response<Incoming>, Sender, Url), (FetchKind, String)> {
-        let mut here = url.clone();
+    fn patience(&self) -> Patience {
+        Patience::new(self.interest.clone(), self.stall)
+    }
+
+    fn follow(&self, here: &mut Url, asked: Asked<'_>) -> Result<Got, Broken> {
         for _ in 0..=REDIRECTS {
-            let credentials = self.authorization.as_ref().filter(|_| here.same_origin(url));
-            let (response, sender) = self.send(&here, offset, etag, credentials).await?;
-            let status = response.status();
+            let (head, reader) = self.ask(here, asked)?;
+            let status = head.status;
             match status {
-                StatusCode::OK => return Ok((response, sender, here)),
-                StatusCode::PARTIAL_CONTENT if offset > 0 => return Ok((response, sender, here)),
+                StatusCode::OK => return Ok(whole(head, reader, asked)),
+                StatusCode::PARTIAL_CONTENT if asked.is_part() => return part(head, reader, asked),
+                StatusCode::RANGE_NOT_SATISFIABLE if asked.is_part() => {
+                    reader.finish();
+                    return self.behind_the_end(&head, asked, here);
+                }
                 StatusCode::MOVED_PERMANENTLY
                 | StatusCode::FOUND
                 | StatusCode::SEE_OTHER
                 | StatusCode::TEMPORARY_REDIRECT
                 | StatusCode::PERMANENT_REDIRECT => {
-                    let location = header_text(response.headers(), header::LOCATION)
-                        .ok_or_else(|| (FetchKind::Fatal, format!("{status} without Location")))?;
-                    here = here
-                        .join(location)
-                        .map_err(|error| (FetchKind::Fatal, format!("the redirect {error}")))?;
+                    reader.finish();
+                    let location =
+                        head.location.ok_or_else(|| Broken::fatal(format!("{status} without Location")))?;
+                    *here = here
+                        .join(&location)
+                        .map_err(|error| Broken::fatal(format!("the redirect {error}")))?;
                     tracing::info!("redirected to {}", here.redacted());
                 }
-                _ if status.is_server_error() => {
-                    return Err((FetchKind::Retryable, format!("the server answered {status}")));
+                StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+                    reader.finish();
+                    return Err(Broken::retryable(format!("the server answered {status}")));
                 }
-                _ => return Err((FetchKind::Fatal, format!("the server answered {status}"))),
+                _ => {
+                    reader.finish();
+                    let kind = if status.is_server_error() { FetchKind::Retryable } else { FetchKind::Fatal };
+                    return Err(Broken::new(kind, format!("the server answered {status}")));
+                }
             }
         }
-        Err((FetchKind::Fatal, format!("more than {REDIRECTS} redirects")))
+        Err(Broken::fatal(format!("more than {REDIRECTS} redirects")))
     }
 
-    async fn send(
-        &self,
-        url: &Url,
-        offset: u64,
-        etag: Option<&str>,
-        credentials: Option<&HeaderValue>,
-    ) -> Result<(Response<Incoming>, Sender), (FetchKind, String)> {
+    /// One request and the head of its answer.
+    fn ask(&self, url: &Url, asked: Asked<'_>) -> Result<(Head, BodyReader), Broken> {
+        let authorization = self.authorization.as_ref().filter(|(_, home)| url.same_origin(home));
+        let lent = matches!(self.connector, Connector::Lent(_));
+        let request = asked.head(url, lent, authorization.map(|(value, _)| value));
+        let patience = self.patience();
         let mut stale = 0;
         loop {
-            let mut sender = self.connect(url).await?;
-            let request = self.request(url, offset, etag, credentials)?;
-            match wait(&*self.interest, self.stall, sender.send_request(request)).await {
-                Waited::Done(Ok(response)) => return Ok((response, sender)),
-                Waited::Done(Err(error)) if (error.is_canceled() || error.is_closed()) => {
+            let (mut connection, home) = self.connect(url, &patience)?;
+            let fresh = !lent && connection.requests == 0;
+            let answer =
+                connection.send(&request, &patience).and_then(|()| read_head(&mut connection, &patience));
+            match answer {
+                Ok(head) => {
+                    let home = head.persists.then_some(home);
+                    let rest = Rest::new(head.framing);
+                    let reader = BodyReader::new(connection, home, rest, patience, url.redacted());
+                    return Ok((head, reader));
+                }
+                // Closed by the other end in the very moment that it was used again.
+                Err(broken)
+                    if broken.kind == FetchKind::Retryable
+                        && !fresh
+                        && connection.buffered().is_empty()
+                        && stale + 1 < STALE_CONNECTIONS =>
+                {
+                    tracing::debug!("an idle connection was of no use: {}", broken.what);
                     stale += 1;
-                    if stale == STALE_CONNECTIONS {
-                        return Err((FetchKind::Retryable, error.to_string()));
-                    }
                 }
-                Waited::Done(Err(error)) => return Err((FetchKind::Retryable, error.to_string())),
-                Waited::TimedOut => {
-                    return Err((FetchKind::TimedOut, format!("no answer in {} s", self.stall.as_secs())));
-                }
-                Waited::Cancelled => return Err((FetchKind::Cancelled, "cancelled".into())),
+                Err(broken) => return Err(broken),
             }
         }
     }
 
-    async fn connect(&self, url: &Url) -> Result<Sender, (FetchKind, String)> {
+    fn connect(&self, url: &Url, patience: &Patience) -> Result<(Connection, Home), Broken> {
         match &self.connector {
-            Connector::Lent(pool) => {
-                let take = pool.take(|| self.interest.lend_wanted());
-                match wait(&*self.interest, self.stall, take).await {
-                    Waited::Done(sender) => Ok(sender),
-                    Waited::TimedOut => {
-                        let seconds = self.stall.as_secs();
-                        Err((FetchKind::TimedOut, format!("nobody lent a connection for {seconds} s")))
-                    }
-                    Waited::Cancelled => Err((FetchKind::Cancelled, "cancelled".into())),
+            Connector::Lent(pool) => Ok((pool.take(patience)?, Home::Lent(pool.clone()))),
+            Connector::Direct { tls, idle } => {
+                let origin = url.origin();
+                let connection = match idle.take(&origin) {
+                    Some(connection) => connection,
+                    None => dial::dial(&origin, tls, patience)?,
+                };
+                Ok((connection, Home::Direct(idle.clone(), origin)))
+            }
+        }
+    }
+
+    /// `416`: fine where the thing ends just here, as it does when a connection broke behind its last byte.
+    fn behind_the_end(&self, head: &Head, asked: Asked<'_>, url: &Url) -> Result<Got, Broken> {
+        let offset = asked.offset;
+        match head.content_range {
+            Some(ContentRange::Outside { total: Some(total) }) if total == offset => Ok(Got {
+                reader: BodyReader::nothing(self.patience(), url.redacted()),
+                offset,
+                total: Some(total),
+                etag: strong(head),
+            }),
+            Some(ContentRange::Outside { total: Some(total) }) => Err(Broken::new(
+                FetchKind::Changed,
+                format!("has {total} bytes, byte {offset} was asked for"),
+            )),
+            _ => Err(Broken::new(FetchKind::Changed, format!("has no byte {offset}"))),
+        }
+    }
+}
+
+fn read_head(connection: &mut Connection, patience: &Patience) -> Result<Head, Broken> {
+    loop {
+        match Head::parse(connection.buffered())? {
+            Some((head, length)) => {
+                connection.consume(length);
+                // `100 Continue` and its like precede the answer.
+                if !head.status.is_informational() {
+                    return Ok(head);
                 }
             }
-            Connector::Direct(direct) => match wait(&*self.interest, self.stall, direct.connect(url)).await {
-                Waited::Done(Ok(sender)) => Ok(sender),
-                Waited::Done(Err(what)) => Err((FetchKind::Retryable, what)),
-                Waited::TimedOut => Err((FetchKind::TimedOut, "no connection came about".into())),
-                Waited::Cancelled => Err((FetchKind::Cancelled, "cancelled".into())),
-            },
-        }
-    }
-
-    fn request(
-        &self,
-        url: &Url,
-        offset: u64,
-        etag: Option<&str>,
-        credentials: Option<&HeaderValue>,
-    ) -> Result<Request<Empty<Bytes>>, (FetchKind, String)> {
-        let uri = match &self.connector {
-            Connector::Lent(_) => url.absolute_form(),
-            Connector::Direct(_) => url.origin_form(),
-        };
-        let mut request = Request::get(uri)
-            .header(header::HOST, url.host())
-            .header(header::USER_AGENT, concat!("tacit-agent/", env!("CARGO_PKG_VERSION")))
-            .header(header::ACCEPT, "*/*");
-        if offset > 0 {
-            request = request.header(header::RANGE, format!("bytes={offset}-"));
-            if let Some(etag) = etag {
-                request = request.header(header::IF_RANGE, etag);
+            None if connection.fill(patience)? == 0 => {
+                return Err(Broken::retryable("the connection was closed before an answer"));
             }
-        }
-        if let Some(credentials) = credentials {
-            request = request.header(header::AUTHORIZATION, credentials);
-        }
-        request.body(Empty::new()).map_err(|error| (FetchKind::Fatal, error.to_string()))
-    }
-}
-
-fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// First byte and size of the whole of `bytes 5-9/10`.
-fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let first = range.split_once('-')?.0.parse().ok()?;
-    Some((first, if total == "*" { None } else { Some(total.parse().ok()?) }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_ranges() {
-        assert_eq!(parse_content_range("bytes 5-9/10"), Some((5, Some(10))));
-        assert_eq!(parse_content_range("bytes 5-9/*"), Some((5, None)));
-        for bad in ["", "bytes */10", "items 1-2/3", "bytes 5-9/x"] {
-            assert_eq!(parse_content_range(bad), None, "{bad}");
+            None => {}
         }
     }
+}
+
+fn whole(head: Head, mut reader: BodyReader, asked: Asked<'_>) -> Got {
+    if let Some(end) = asked.len.and_then(|len| asked.offset.checked_add(len)) {
+        reader.limit(end);
+    }
+    let total = match head.framing {
+        Framing::Exactly(length) => Some(length),
+        Framing::Chunked | Framing::UntilClose => None,
+    };
+    Got { reader, offset: 0, total, etag: strong(&head) }
+}
+
+fn part(head: Head, mut reader: BodyReader, asked: Asked<'_>) -> Result<Got, Broken> {
+    let Some(ContentRange::Part { first, last, total }) = head.content_range else {
+        return Err(Broken::fatal("206 without a Content-Range that makes sense"));
+    };
+    if first != asked.offset {
+        return Err(Broken::fatal(format!("asked for byte {}, was sent byte {first}", asked.offset)));
+    }
+    if matches!(head.framing, Framing::Exactly(length) if length != last - first + 1) {
+        return Err(Broken::fatal("Content-Range and Content-Length contradict each other"));
+    }
+    if let Some(len) = asked.len {
+        reader.limit(len);
+    }
+    Ok(Got { reader, offset: first, total, etag: strong(&head) })
+}
+
+fn strong(head: &Head) -> Option<String> {
+    head.etag.clone().filter(|etag| is_strong(etag))
 }

@@ -1,88 +1,78 @@
 //! Connections that the conductor lent: dialled by it, used by us as HTTP client (reverse HTTP).
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::TcpStream;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::rt::{Read, Write};
-use tokio::sync::Notify;
+use rustls::{ServerConnection, StreamOwned};
 
-/// A connection on which requests can be sent.
-pub(super) type Sender = SendRequest<Empty<Bytes>>;
+use crate::connection::{Connection, Stream, Wire};
+use crate::error::Broken;
+use crate::patience::Patience;
 
 /// More idle connections than this are not kept.
 const CAPACITY: usize = 32;
 
+/// A connection that was just turned round.
+#[derive(Debug)]
+pub struct LentConnection(Connection);
+
+impl LentConnection {
+    /// A connection whose other end dialled us with TLS. `early` is what was read from it behind its last request.
+    pub fn tls(socket: TcpStream, session: ServerConnection, early: Vec<u8>) -> Self {
+        let stream = StreamOwned::new(session, Wire::new(socket));
+        Self(Connection::new(Stream::Server(Box::new(stream)), early))
+    }
+
+    /// A connection without TLS.
+    pub fn plain(socket: TcpStream, early: Vec<u8>) -> Self {
+        Self(Connection::new(Stream::Plain(socket), early))
+    }
+}
+
 /// The lent connections that nobody uses at the moment.
 #[derive(Debug, Default)]
 pub struct LendPool {
-    idle: Mutex<VecDeque<Sender>>,
-    arrived: Notify,
+    idle: Mutex<VecDeque<Connection>>,
+    arrived: Condvar,
 }
 
 impl LendPool {
-    /// Takes a connection that was just turned round.
-    pub async fn add<T>(self: &Arc<Self>, io: T)
-    where
-        T: Read + Write + Unpin + Send + 'static,
-    {
-        match handshake(io).await {
-            Ok(sender) => self.put(sender),
-            Err(error) => tracing::warn!("a lent connection cannot be used: {error}"),
-        }
+    /// Takes a connection that was just turned round. Does not block.
+    pub fn add(&self, lent: LentConnection) {
+        self.put(lent.0);
     }
 
-    fn put(&self, sender: Sender) {
+    /// Takes a connection whose last answer was read to its end.
+    pub(crate) fn put(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|sender| !sender.is_closed());
+        idle.retain_mut(Connection::is_silent);
         if idle.len() < CAPACITY {
-            idle.push_back(sender);
+            idle.push_back(connection);
             self.arrived.notify_one();
         }
     }
 
-    /// Takes back a connection whose last answer was read to its end.
-    pub(super) async fn give_back(&self, mut sender: Sender) {
-        if sender.ready().await.is_ok() {
-            self.put(sender);
-        }
-    }
-
-    fn try_take(&self) -> Option<Sender> {
+    /// An idle connection; says that one is wanted if it has to wait.
+    pub(crate) fn take(&self, patience: &Patience) -> Result<Connection, Broken> {
+        let start = Instant::now();
+        let mut told = false;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|sender| !sender.is_closed());
-        idle.pop_front()
-    }
-
-    /// An idle connection; calls `wanted` if it has to wait for one.
-    pub(super) async fn take(&self, wanted: impl FnOnce()) -> Sender {
-        let mut wanted = Some(wanted);
         loop {
-            // Registered before the look, so that an arrival in between is not missed.
-            let arrived = self.arrived.notified();
-            if let Some(sender) = self.try_take() {
-                return sender;
+            idle.retain_mut(Connection::is_silent);
+            if let Some(connection) = idle.pop_front() {
+                return Ok(connection);
             }
-            if let Some(wanted) = wanted.take() {
-                wanted();
+            if !told {
+                told = true;
+                patience.interest().lend_wanted();
             }
-            arrived.await;
+            patience.check(start, "nobody lent a connection")?;
+            idle = match self.arrived.wait_timeout(idle, patience.look()) {
+                Ok((idle, _)) => idle,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
         }
     }
-}
-
-/// Makes an HTTP/1.1 client of a connection.
-pub(super) async fn handshake<T>(io: T) -> Result<Sender, hyper::Error>
-where
-    T: Read + Write + Unpin + Send + 'static,
-{
-    let (sender, connection) = http1::handshake(io).await?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!("a connection for fetching ended: {error}");
-        }
-    });
-    Ok(sender)
 }

@@ -1,102 +1,132 @@
 //! A response body as a blocking reader, for the threads that decode and write.
 
 use std::io::{self, Read};
-use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio::runtime::Handle;
+use crate::FetchError;
+use crate::connection::Connection;
+use crate::error::Broken;
+use crate::framing::Rest;
+use crate::idle::Home;
+use crate::patience::Patience;
 
-use crate::lent::{LendPool, Sender};
-use crate::{FetchKind, Interest};
+/// A body that is worth being read to its end for its connection's sake, in bytes.
+const WORTH: u64 = 64 << 10;
 
-/// How often a waiting fetch looks whether it is still wanted.
-const LOOK: Duration = Duration::from_millis(200);
-
-/// What a wait came to.
-pub(super) enum Waited<T> {
-    Done(T),
-    TimedOut,
-    Cancelled,
-}
-
-/// Waits for `future`, at most `limit`, and only as long as somebody wants it.
-pub(super) async fn wait<F: Future>(
-    interest: &dyn Interest,
-    limit: Duration,
-    future: F,
-) -> Waited<F::Output> {
-    let mut future = std::pin::pin!(future);
-    let deadline = tokio::time::Instant::now() + limit;
-    loop {
-        if interest.cancelled() {
-            return Waited::Cancelled;
-        }
-        let look = (tokio::time::Instant::now() + LOOK).min(deadline);
-        match tokio::time::timeout_at(look, &mut future).await {
-            Ok(output) => return Waited::Done(output),
-            Err(_) if look == deadline => return Waited::TimedOut,
-            Err(_) => {}
-        }
-    }
-}
-
-/// Bytes of one response.
+/// Bytes of one response. Dropped before its end, it closes its connection and does not wait for anything.
 pub struct BodyReader {
-    pub(super) runtime: Handle,
-    pub(super) interest: Arc<dyn Interest>,
-    pub(super) stall: Duration,
-    pub(super) body: Incoming,
-    pub(super) chunk: Bytes,
-    /// Goes back to its pool once the body was read to its end.
-    pub(super) connection: Option<(Sender, Option<Arc<LendPool>>)>,
-    pub(super) ended: bool,
+    /// There until the body ended or broke; its way home, where another request may follow.
+    connection: Option<(Connection, Option<Home>)>,
+    rest: Rest,
+    /// No more than this is handed out, whatever the server sends.
+    limit: u64,
+    broken: bool,
+    patience: Patience,
+    url: String,
 }
 
 impl std::fmt::Debug for BodyReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BodyReader").field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("BodyReader").field("url", &self.url).field("rest", &self.rest).finish_non_exhaustive()
     }
 }
 
 impl BodyReader {
-    fn fill(&mut self) -> Result<(), (FetchKind, String)> {
-        while self.chunk.is_empty() && !self.ended {
-            let frame = wait(&*self.interest, self.stall, self.body.frame());
-            match self.runtime.block_on(frame) {
-                Waited::Done(Some(Ok(frame))) => self.chunk = frame.into_data().unwrap_or_default(),
-                Waited::Done(None) => {
-                    self.ended = true;
-                    if let Some((sender, Some(pool))) = self.connection.take() {
-                        self.runtime.spawn(async move { pool.give_back(sender).await });
-                    }
+    pub(crate) fn new(
+        connection: Connection,
+        home: Option<Home>,
+        rest: Rest,
+        patience: Patience,
+        url: String,
+    ) -> Self {
+        let mut reader = Self {
+            connection: Some((connection, home)),
+            rest,
+            limit: u64::MAX,
+            broken: false,
+            patience,
+            url,
+        };
+        reader.settle();
+        reader
+    }
+
+    /// A body of no bytes.
+    pub(crate) fn nothing(patience: Patience, url: String) -> Self {
+        Self { connection: None, rest: Rest::Exactly(0), limit: 0, broken: false, patience, url }
+    }
+
+    pub(crate) fn limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
+    /// Reads like [`Read::read`], with the failure as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the connection broke, nothing came for too long, or nobody wants the bytes any more.
+    pub fn read_some(&mut self, buf: &mut [u8]) -> Result<usize, FetchError> {
+        self.fetch(buf).map_err(|broken| broken.at(&self.url))
+    }
+
+    fn fetch(&mut self, buf: &mut [u8]) -> Result<usize, Broken> {
+        let room = buf.len().min(usize::try_from(self.limit).unwrap_or(usize::MAX));
+        if room == 0 {
+            return Ok(0);
+        }
+        let Some((connection, _)) = &mut self.connection else {
+            return if self.broken { Err(Broken::retryable("the body broke off before")) } else { Ok(0) };
+        };
+        match self.rest.read(connection, &mut buf[..room], &self.patience) {
+            Ok(read) => {
+                self.limit -= read as u64;
+                if read == 0 && matches!(self.rest, Rest::UntilClose) {
+                    self.connection = None;
                 }
-                Waited::Done(Some(Err(error))) => return Err((FetchKind::Retryable, error.to_string())),
-                Waited::TimedOut => {
-                    let seconds = self.stall.as_secs();
-                    return Err((FetchKind::TimedOut, format!("no byte came for {seconds} s")));
-                }
-                Waited::Cancelled => return Err((FetchKind::Cancelled, "cancelled".into())),
+                self.settle();
+                Ok(read)
+            }
+            Err(broken) => {
+                self.connection = None;
+                self.broken = true;
+                Err(broken)
             }
         }
-        Ok(())
+    }
+
+    /// Reads a short rest, so that the connection serves again. What goes wrong with it concerns nobody.
+    pub(crate) fn finish(mut self) {
+        if self.connection.as_ref().is_none_or(|(_, home)| home.is_none()) {
+            return;
+        }
+        let mut left = WORTH;
+        let mut buf = [0; 4096];
+        if matches!(self.rest, Rest::Exactly(length) if length > WORTH) {
+            return;
+        }
+        while left > 0 {
+            match self.fetch(&mut buf) {
+                Ok(0) => return,
+                Ok(read) => left = left.saturating_sub(read as u64),
+                Err(broken) => {
+                    tracing::debug!("{}: {}", self.url, broken.what);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Sends the connection home when the body is over.
+    fn settle(&mut self) {
+        if self.rest.ended()
+            && let Some((connection, Some(home))) = self.connection.take()
+        {
+            home.give_back(connection);
+        }
     }
 }
 
 impl Read for BodyReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.fill().map_err(|(kind, what)| {
-            let kind = match kind {
-                FetchKind::Retryable => io::ErrorKind::ConnectionReset,
-                FetchKind::TimedOut => io::ErrorKind::TimedOut,
-                FetchKind::Fatal | FetchKind::Cancelled => io::ErrorKind::Other,
-            };
-            io::Error::new(kind, what)
-        })?;
-        let length = buffer.len().min(self.chunk.len());
-        self.chunk.copy_to_slice(&mut buffer[..length]);
-        Ok(length)
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.fetch(buf)?)
     }
 }

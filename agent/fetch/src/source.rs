@@ -22,11 +22,12 @@ impl Source for HttpSource {
         self.url.redacted()
     }
 
-    fn open(&mut self, offset: u64, _len: Option<u64>, etag: Option<&str>) -> Result<Opened, SourceError> {
-        let got = self.fetcher.open(&self.url, offset, etag).map_err(|error| match error.kind {
+    fn open(&mut self, offset: u64, len: Option<u64>, etag: Option<&str>) -> Result<Opened, SourceError> {
+        let got = self.fetcher.open(&self.url, offset, len, etag).map_err(|error| match error.kind {
             FetchKind::Retryable | FetchKind::TimedOut => {
                 SourceError::Retryable { reason: error.what, source: None }
             }
+            FetchKind::Changed => SourceError::Changed { reason: error.what },
             FetchKind::Fatal | FetchKind::Cancelled => {
                 SourceError::Fatal { reason: error.what, source: None }
             }

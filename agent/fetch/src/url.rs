@@ -1,7 +1,7 @@
 //! URLs: just enough of RFC 3986 for images and redirects.
 
-use hyper::Uri;
-use hyper::http::uri::{Authority, PathAndQuery, Scheme};
+use http::Uri;
+use http::uri::{Authority, PathAndQuery, Scheme};
 
 /// An absolute http or https URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +9,15 @@ pub struct Url {
     scheme: Scheme,
     authority: Authority,
     path: PathAndQuery,
+}
+
+/// Whom a URL leads to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Origin {
+    pub(crate) https: bool,
+    /// Lower case; IPv6 addresses without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
 }
 
 /// Why a text is no URL to fetch from.
@@ -58,12 +67,20 @@ impl Url {
 
     /// Whether both are the same scheme, host and port: only then may credentials of one be shown to the other.
     pub fn same_origin(&self, other: &Self) -> bool {
-        self.scheme == other.scheme && self.authority == other.authority
+        self.origin() == other.origin()
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        let https = self.scheme == Scheme::HTTPS;
+        let host = self.authority.host();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let port = self.authority.port_u16().unwrap_or(if https { 443 } else { 80 });
+        Origin { https, host: host.to_ascii_lowercase(), port }
     }
 
     /// `http://host/path?query`, as sent over a lent connection.
     pub fn absolute_form(&self) -> Uri {
-        let mut parts = hyper::http::uri::Parts::default();
+        let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(self.path.clone());
@@ -125,6 +142,17 @@ mod tests {
         assert_eq!(url.redacted(), "https://host:8443/image");
         assert_eq!(url.host(), "host:8443");
         assert_eq!(url.file_name(), "image");
+    }
+
+    #[test]
+    fn origins() {
+        let same = |a: &str, b: &str| Url::parse(a).unwrap().same_origin(&Url::parse(b).unwrap());
+        assert!(same("https://a/x", "https://A:443/y?z"));
+        assert!(same("http://u:p@a/x", "http://a:80/y"));
+        assert!(!same("https://a/x", "http://a/x"));
+        assert!(!same("https://a/x", "https://a:8443/x"));
+        assert!(!same("https://a/x", "https://b.a/x"));
+        assert_eq!(Url::parse("http://[::1]:81/x").unwrap().origin().host, "::1");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
 use serde_json::Value;
-use tacit_fetch::{FetchError, FetchKind, Fetcher, Interest, Url, find_checksum};
+use tacit_fetch::{Authorities, FetchError, FetchKind, Fetcher, Interest, Url, find_checksum};
 use tacit_imaging::{
     DigestError, ExpectedDigest, MAX_SIGNATURE_BYTES, Md5, RetryPolicy, Signature, SignatureError,
     decode_config_drive, decode_served_config_drive,
@@ -79,17 +79,14 @@ impl ImageRequest {
             return Err(CommandError::invalid_params("Image checksum is not available."));
         }
         let config_drive = documents.config_drive(config_drive.or(info.configdrive.as_deref()))?;
-        let (fetcher, retry) = (documents.trusted, retry(policy));
+        let (fetcher, retry) = (documents.fetcher, retry(policy));
         Ok(Self { info, urls, fetcher, digest, signature, bmap, config_drive, retry })
     }
 }
 
 /// Fetches what is small enough for memory.
 struct Documents {
-    /// With the credentials of the image's server, which no other one is shown.
-    trusted: Fetcher,
-    plain: Fetcher,
-    image: Option<Url>,
+    fetcher: Fetcher,
 }
 
 impl Documents {
@@ -99,33 +96,27 @@ impl Documents {
         info: &ImageInfo,
         image: Option<&Url>,
     ) -> Result<Self, CommandError> {
-        let interest = || Arc::new(Wanted(job.clone()));
-        let direct = |authorization| {
-            Fetcher::direct(agent.runtime.clone(), interest(), authorization)
-                .map_err(|error| CommandError::execution(format!("TLS cannot be set up: {error}")))
-        };
-        let (trusted, plain) = match info.transport {
-            Transport::Lent => {
-                let lent = Fetcher::lent(agent.runtime.clone(), agent.lends.clone(), interest());
-                (lent.clone(), lent)
-            }
+        let interest = Arc::new(Wanted(job.clone()));
+        let stall = retry(&agent.image_policy).stall;
+        let fetcher = match info.transport {
+            Transport::Lent => Fetcher::lent(agent.lends.clone(), interest).with_stall(stall),
             Transport::Direct => {
-                let plain = direct(None)?;
-                let trusted = match authorization(info)? {
-                    Some(authorization) => direct(Some(authorization))?,
-                    None => plain.clone(),
-                };
-                (trusted, plain)
+                let fetcher = Fetcher::direct(Authorities::public(), interest)
+                    .map_err(|error| CommandError::execution(CommandError::chain(&error)))?
+                    .with_stall(stall);
+                match (authorization(info)?, image) {
+                    // Shown to the image's server alone: a checksum or a config drive may lie elsewhere.
+                    (Some(value), Some(image)) => fetcher.with_authorization(value, image),
+                    _ => fetcher,
+                }
             }
         };
-        Ok(Self { trusted, plain, image: image.cloned() })
+        Ok(Self { fetcher })
     }
 
     fn get(&self, url: &str, limit: u64) -> Result<(Url, Vec<u8>), CommandError> {
         let url = parse_url(url)?;
-        let own = self.image.as_ref().is_some_and(|image| image.same_origin(&url));
-        let fetcher = if own { &self.trusted } else { &self.plain };
-        let bytes = fetcher.document(&url, limit).map_err(|error| from_fetch(&error))?;
+        let bytes = self.fetcher.document(&url, limit).map_err(|error| from_fetch(&error))?;
         Ok((url, bytes))
     }
 
@@ -261,7 +252,7 @@ pub(super) fn from_fetch(error: &FetchError) -> CommandError {
             CommandError::new("ImageDownloadTimeoutError", error.to_string()).with_retry(true)
         }
         FetchKind::Retryable => CommandError::new("ImageDownloadError", error.to_string()).with_retry(true),
-        FetchKind::Fatal => CommandError::new("ImageDownloadError", error.to_string()),
+        FetchKind::Fatal | FetchKind::Changed => CommandError::new("ImageDownloadError", error.to_string()),
     }
 }
 

@@ -5,4 +5,5 @@ mod config;
 mod server;
 
 pub use config::{TlsConfigError, server_config};
+pub(crate) use server::Accepted;
 pub use server::{Peer, serve};

@@ -20,6 +20,9 @@ use tower::ServiceExt;
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// A connection of a caller who showed a certificate.
+pub(crate) type Accepted = tokio_rustls::server::TlsStream<TcpStream>;
+
 /// Handshakes at a time. Beyond that the oldest gives way to the newest: a caller with a certificate needs
 /// milliseconds, and those without one cannot keep it out by opening connections and staying silent.
 const HANDSHAKES: usize = 64;
@@ -79,11 +82,7 @@ pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, router: Router
     }
 }
 
-async fn shake_hands(
-    acceptor: &TlsAcceptor,
-    stream: TcpStream,
-    peer: SocketAddr,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+async fn shake_hands(acceptor: &TlsAcceptor, stream: TcpStream, peer: SocketAddr) -> Option<Accepted> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("{peer}: {error}");
     }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tacit_fetch::LentConnection;
 use tacit_protocol::v2::UPGRADE_PTTH;
 
 use super::super::fault;
 use crate::agent::Agent;
+use crate::tls::Accepted;
 
 pub(super) async fn lend(State(agent): State<Arc<Agent>>, mut request: Request<Body>) -> Response<Body> {
     let asked = request
@@ -22,7 +26,10 @@ pub(super) async fn lend(State(agent): State<Arc<Agent>>, mut request: Request<B
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(connection) => agent.lends.add(connection).await,
+            Ok(connection) => match turn_round(connection) {
+                Ok(lent) => agent.lends.add(lent),
+                Err(why) => tracing::warn!("a lent connection cannot be used: {why}"),
+            },
             Err(error) => tracing::warn!("a connection to be lent broke: {error}"),
         }
     });
@@ -32,4 +39,14 @@ pub(super) async fn lend(State(agent): State<Arc<Agent>>, mut request: Request<B
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static(UPGRADE_PTTH));
     response
+}
+
+/// Takes the connection from the runtime: fetching blocks, and reads from the socket itself.
+fn turn_round(connection: Upgraded) -> Result<LentConnection, String> {
+    let parts = connection
+        .downcast::<TokioIo<Accepted>>()
+        .map_err(|_| "it is none that this agent accepted".to_owned())?;
+    let (socket, session) = parts.io.into_inner().into_inner();
+    let socket = socket.into_std().map_err(|error| error.to_string())?;
+    Ok(LentConnection::tls(socket, session, parts.read_buf.into()))
 }
