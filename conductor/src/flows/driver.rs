@@ -18,14 +18,9 @@ use crate::node::Node;
 use crate::states::{Event, Position, ProvisionState, next};
 use crate::store::{NewHistory, Severity, StoreError, Tx, now_iso};
 
-/// Goes on until the flow has ended, one way or the other.
-pub(super) async fn drive(engine: Arc<Engine>, node: Uuid, number: u64, cancel: CancellationToken) {
-    if let Err(error) = follow(&engine, node, &cancel).await {
-        // The store did not take a record. Going on would lose steps; the next start takes the flow up again.
-        tracing::error!(%node, error = chain(&error), "flow stopped: the store failed");
-    }
-    engine.released(node, number);
-}
+mod guard;
+
+pub(super) use guard::{caught, drive, until_stored};
 
 async fn follow(engine: &Arc<Engine>, id: Uuid, cancel: &CancellationToken) -> Result<(), StoreError> {
     loop {

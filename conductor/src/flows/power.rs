@@ -52,10 +52,11 @@ impl Engine {
         })?;
         let engine = self.clone();
         tokio::spawn(async move {
-            let result = act(&node, target).await;
-            if let Err(error) = engine.power_ended(id, result) {
-                tracing::error!(node = %id, error = chain(&error), "end of a power action was not stored");
-            }
+            let result = driver::caught(act(&node, target)).await;
+            let result = result.unwrap_or_else(|panic| {
+                Err(format!("internal error of the conductor, power unknown: {panic}"))
+            });
+            driver::until_stored(id, || engine.power_ended(id, result.clone())).await;
         });
         Ok(())
     }
