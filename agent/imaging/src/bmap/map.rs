@@ -98,8 +98,8 @@ pub struct Bmap {
 impl Bmap {
     /// Largest map that is read, in bytes.
     pub const MAX_BYTES: usize = 16 << 20;
-    /// Most ranges that a map has: what fits in [`Self::MAX_BYTES`] as bmaptool writes it.
-    pub const MAX_RANGES: usize = 1 << 17;
+    /// Most ranges that a map has: as many as surely fit in [`Self::MAX_BYTES`].
+    pub const MAX_RANGES: usize = 120_000;
 
     /// Reads a map as it is stored: XML of version 1.3, 1.4 or 2.0.
     ///

@@ -20,3 +20,6 @@ pub use make::{BmapOptions, MakeError, make_bmap};
 pub use map::{Bmap, BmapVersion, MappedRange, Sha256};
 pub use verify::RangeError;
 pub(crate) use verify::RangeVerifier;
+
+#[cfg(test)]
+mod tests;
