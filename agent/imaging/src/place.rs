@@ -17,6 +17,15 @@ const ALIGNMENT: u64 = 1 << 20;
 /// Types of partitions that hold other partitions.
 const CONTAINERS: [u8; 4] = [0x05, 0x0f, 0x85, 0xee];
 
+/// Types of partitions that never hold a config drive: EFI system, BIOS boot, PReP boot, swap.
+const OTHER_USES: [&str; 4] = [
+    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+    "21686148-6449-6e6f-744e-656564454649",
+    "9e1a2d38-c612-4316-aa26-8b49521e5a8b",
+    "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f",
+];
+const OTHER_USES_MBR: [u8; 3] = [0xef, 0x41, 0x82];
+
 /// Why the config drive is not in its place.
 pub(crate) enum PlaceError {
     Drive(ConfigDriveError),
@@ -36,7 +45,7 @@ impl From<TargetError> for PlaceError {
 }
 
 /// Refuses, before anything is written, a drive for which there will be no place. The labels of file systems in
-/// partitions are not known by then: a partition that may hold a config drive's file system counts as a place.
+/// partitions are not known by then: a partition that has the size and may have the label counts as a place.
 pub(crate) fn check_place(
     table: &Table,
     drive: u64,
@@ -59,7 +68,9 @@ pub(crate) fn check_place(
                 }
             });
         }
-        may_be |= (drive..=MAX_CONFIG_DRIVE_BYTES).contains(&bytes);
+        let other_use = partition.type_guid.as_deref().is_some_and(|guid| OTHER_USES.contains(&guid))
+            || partition.type_byte.is_some_and(|kind| OTHER_USES_MBR.contains(&kind));
+        may_be |= !other_use && (drive..=MAX_CONFIG_DRIVE_BYTES).contains(&bytes);
     }
     match named {
         Some((number, partition)) if partition < drive => {
@@ -223,6 +234,11 @@ mod tests {
             // This one may have the label.
             assert!(check(250 * MIB, &[("root", 240), ("other", 2)]).is_ok());
             assert!(check(250 * MIB, &[("root", 240), ("other", 1)]).is_err());
+            let mut boot = gpt(sector, 250 * MIB, &[("root", 240)]);
+            let start = 241 * MIB / sector;
+            let bios_boot = *b"Hah!IdontNeedEFI";
+            boot.gpt.as_mut().unwrap().add(bios_boot, [9; 16], "boot", start, 2 * MIB / sector).unwrap();
+            assert!(check_place(&boot, drive, sector, 250 * MIB / sector).is_err());
         }
     }
 

@@ -4,6 +4,7 @@
 mod config_drive;
 mod device;
 mod faults;
+mod partition_image;
 mod qcow2;
 mod round_trip;
 mod sources;
