@@ -60,17 +60,17 @@ impl Target for WatchedDisk<'_> {
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), TargetError> {
-        self.job.disk_touched();
+        self.job.touch_disk()?;
         Target::write_at(&self.device, offset, buf)
     }
 
     fn zero(&self, offset: u64, len: u64) -> Result<(), TargetError> {
-        self.job.disk_touched();
+        self.job.touch_disk()?;
         Target::zero(&self.device, offset, len)
     }
 
     fn deallocate(&self, offset: u64, len: u64) -> Result<(), TargetError> {
-        self.job.disk_touched();
+        self.job.touch_disk()?;
         Target::deallocate(&self.device, offset, len)
     }
 

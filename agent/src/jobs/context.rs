@@ -1,7 +1,7 @@
 //! What a running operation may ask and tell.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use tacit_protocol::v2::{EventKind, Progress};
@@ -16,7 +16,8 @@ pub struct JobContext {
     command: String,
     front: Front,
     cancel: Arc<AtomicBool>,
-    touched: AtomicBool,
+    /// Whether the journal knows that a disk is touched; empty before that.
+    touched: OnceLock<Result<(), CommandError>>,
     failure: Mutex<Option<CommandError>>,
     meter: Mutex<ProgressMeter>,
     events: Arc<EventLog>,
@@ -37,7 +38,7 @@ impl JobContext {
             command: command.to_owned(),
             front,
             cancel,
-            touched: AtomicBool::new(false),
+            touched: OnceLock::new(),
             failure: Mutex::default(),
             meter: Mutex::default(),
             events,
@@ -47,6 +48,11 @@ impl JobContext {
 
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// `extension.command`.
+    pub(super) fn command(&self) -> &str {
+        &self.command
     }
 
     /// Name without the extension.
@@ -72,19 +78,38 @@ impl JobContext {
         }
     }
 
-    /// To be called before the first byte is written to a disk: an agent that dies afterwards reports the disk as
-    /// no longer bootable. Cheap after the first time.
+    /// To be called before each write to a disk, by any thread: the first call returns when the journal says that the
+    /// disk is touched, so that an agent that dies afterwards reports it as no longer bootable. Cheap from then on.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be written: then nothing may be written to the disk either, now or later, and the
+    /// operation ends with this error.
+    pub fn touch_disk(&self) -> Result<(), CommandError> {
+        self.touched.get_or_init(|| self.journal_touch()).clone()
+    }
+
+    /// The same for those that cannot be held back, because they tell of what they do already: a journal that cannot
+    /// be written is logged.
     pub fn disk_touched(&self) {
-        if !self.touched.swap(true, Ordering::Relaxed)
-            && let Some(jobs) = self.jobs.upgrade()
-        {
-            jobs.mark_disk_touched(&self.id);
-        }
+        self.touched.get_or_init(|| {
+            self.journal_touch().unwrap_or_else(|error| tracing::error!(operation = self.id, "{error}"));
+            Ok(())
+        });
+    }
+
+    fn journal_touch(&self) -> Result<(), CommandError> {
+        self.jobs.upgrade().map_or(Ok(()), |jobs| jobs.mark_disk_touched(&self.id))
     }
 
     /// Whether a disk was touched so far.
     pub fn has_touched_disk(&self) -> bool {
-        self.touched.load(Ordering::Relaxed)
+        matches!(self.touched.get(), Some(Ok(())))
+    }
+
+    /// Why no disk could be touched.
+    pub(super) fn refusal(&self) -> Option<CommandError> {
+        self.touched.get()?.as_ref().err().cloned()
     }
 
     /// Keeps the whole of a failure that has to travel through an interface that carries less.

@@ -42,6 +42,8 @@ const CLASSES: &[(&str, u16, &str)] = &[
     ("ProtectedDeviceError", 500, "Protected device located, cannot proceed"),
     ("DeviceNotFound", 404, "Error finding the disk or partition device to deploy the image onto"),
     ("TypeError", 500, "Command called with wrong parameters"),
+    // The only one that IPA does not have: it keeps no journal.
+    ("JournalError", 500, "The operation was not carried out because it could not be recorded"),
 ];
 
 impl CommandError {

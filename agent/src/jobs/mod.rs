@@ -15,4 +15,4 @@ pub use events::EventLog;
 pub use journal::{Journal, JournalError};
 pub use progress::ProgressMeter;
 pub use record::{Front, Record};
-pub use runner::{Busy, Cancelled, Jobs, NewJob};
+pub use runner::{Begun, Busy, Cancelled, Jobs, NewJob};

@@ -21,6 +21,14 @@ pub struct Busy {
     pub running: String,
 }
 
+/// What became of an operation that had the place to run.
+#[derive(Debug)]
+pub enum Begun {
+    Running(JobContext),
+    /// It could not be journalled, so it does not run: its record says so.
+    Failed,
+}
+
 /// Answer to a wish to stop.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cancelled {
@@ -98,14 +106,23 @@ impl Jobs {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// For what has happened already: a journal that cannot be written does not undo it.
     fn save(&self, state: &State) {
         if let Err(error) = self.journal.save(&state.records) {
             tracing::error!("{}", CommandError::chain(&error));
         }
     }
 
-    /// Takes the one place there is.
-    pub fn begin(self: &Arc<Self>, job: NewJob) -> Result<JobContext, Busy> {
+    /// For what is about to happen: it must not without a trace.
+    fn save_before(&self, state: &State) -> Result<(), CommandError> {
+        self.journal
+            .save(&state.records)
+            .map_err(|error| CommandError::new("JournalError", CommandError::chain(&error)).with_retry(true))
+    }
+
+    /// Takes the one place there is. Nothing runs that the journal does not know of: after a restart, it would be
+    /// absent instead of failed.
+    pub fn begin(self: &Arc<Self>, job: NewJob) -> Result<Begun, Busy> {
         let mut state = self.lock();
         if let Some(running) = &state.running {
             return Err(Busy { running: state.records[running.index].bare_name().to_owned() });
@@ -120,7 +137,7 @@ impl Jobs {
             self.events.clone(),
             Arc::downgrade(self),
         );
-        self.events.push(Some(&job.id), EventKind::Started { command: job.command.clone() });
+        let started = EventKind::Started { command: job.command.clone() };
         state.records.push(Record {
             shown_name: bare_name(&job.command).to_owned(),
             id: job.id,
@@ -136,8 +153,16 @@ impl Jobs {
             disk_touched: false,
         });
         state.running = Some(Running { index: state.records.len() - 1, cancel });
-        self.save(&state);
-        Ok(context)
+        let journalled = self.save_before(&state);
+        drop(state);
+        self.events.push(Some(context.id()), started);
+        Ok(match journalled {
+            Ok(()) => Begun::Running(context),
+            Err(error) => {
+                self.refuse(&context, error, context.command());
+                Begun::Failed
+            }
+        })
     }
 
     /// Runs `work` to its end on this thread. A panic in it is a failure of the operation, not of the agent.
@@ -152,6 +177,7 @@ impl Jobs {
             let text = "the agent's own code panicked; see its log";
             Err(CommandError::execution(text).with_disk(disk))
         });
+        let outcome = outcome.map_err(|error| context.refusal().unwrap_or(error));
         self.end(context.id(), outcome, name_if_failed);
     }
 
@@ -189,14 +215,15 @@ impl Jobs {
         self.ended.send_replace(());
     }
 
-    pub(super) fn mark_disk_touched(&self, id: &str) {
+    pub(super) fn mark_disk_touched(&self, id: &str) -> Result<(), CommandError> {
         let mut state = self.lock();
         // By place: an id is unique within its front only.
-        let Some(index) = state.running.as_ref().map(|running| running.index) else { return };
-        if state.records[index].id == id {
-            state.records[index].disk_touched = true;
-            self.save(&state);
+        let Some(index) = state.running.as_ref().map(|running| running.index) else { return Ok(()) };
+        if state.records[index].id != id {
+            return Ok(());
         }
+        state.records[index].disk_touched = true;
+        self.save_before(&state)
     }
 
     /// Asks a running operation to stop. One that is over stays as it is.
@@ -265,11 +292,59 @@ mod tests {
         }
     }
 
+    fn running(jobs: &Arc<Jobs>, id: &str) -> JobContext {
+        match jobs.begin(new_job(id)).unwrap() {
+            Begun::Running(context) => context,
+            Begun::Failed => panic!("{:?}", jobs.get(Front::V2, id)),
+        }
+    }
+
+    /// From now on the journal cannot be replaced: its name leads to a folder.
+    fn block(directory: &std::path::Path) {
+        let journal = directory.join("journal.json");
+        std::fs::remove_file(&journal).unwrap();
+        std::fs::create_dir_all(journal.join("in the way")).unwrap();
+    }
+
+    #[test]
+    fn nothing_runs_that_cannot_be_journalled() {
+        let directory = tempfile::tempdir().unwrap();
+        let jobs = jobs(directory.path());
+        block(directory.path());
+        assert!(matches!(jobs.begin(new_job("a")).unwrap(), Begun::Failed));
+        assert!(jobs.running().is_none());
+        let record = jobs.get(Front::V2, "a").unwrap();
+        assert_eq!((record.state, record.shown_name.as_str()), (OperationState::Failed, "standby.sync"));
+        let error = record.error.unwrap();
+        assert_eq!((error.class.as_str(), error.code, error.retry), ("JournalError", 500, true));
+        assert_eq!(error.disk, DiskState::Untouched);
+        assert!(error.details.contains("journal.json"), "{}", error.details);
+        std::fs::remove_dir_all(directory.path().join("journal.json")).unwrap();
+        running(&jobs, "b");
+    }
+
+    #[test]
+    fn no_disk_is_touched_that_the_journal_does_not_know_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let jobs = jobs(directory.path());
+        let context = running(&jobs, "a");
+        block(directory.path());
+        jobs.run(&context, None, |job| {
+            assert!(job.touch_disk().is_err());
+            // The journal can be written again, but somebody was told that it cannot: that is final.
+            std::fs::remove_dir_all(directory.path().join("journal.json")).unwrap();
+            assert!(job.touch_disk().is_err());
+            Err(CommandError::new("ImageWriteError", "no write passed").with_disk(DiskState::NotBootable))
+        });
+        let error = jobs.get(Front::V2, "a").unwrap().error.unwrap();
+        assert_eq!((error.class.as_str(), error.disk), ("JournalError", DiskState::Untouched));
+    }
+
     #[test]
     fn one_at_a_time() {
         let directory = tempfile::tempdir().unwrap();
         let jobs = jobs(directory.path());
-        let context = jobs.begin(new_job("a")).unwrap();
+        let context = running(&jobs, "a");
         assert_eq!(jobs.begin(new_job("b")).unwrap_err().running, "sync");
         jobs.run(&context, None, |_| Ok(json!({"x": 1})));
         assert_eq!(jobs.get(Front::V2, "a").unwrap().result, Some(json!({"x": 1})));
@@ -280,7 +355,7 @@ mod tests {
     fn a_panic_fails_the_operation_only() {
         let directory = tempfile::tempdir().unwrap();
         let jobs = jobs(directory.path());
-        let context = jobs.begin(new_job("a")).unwrap();
+        let context = running(&jobs, "a");
         jobs.run(&context, None, |_| panic!("boom"));
         let record = jobs.get(Front::V2, "a").unwrap();
         assert_eq!(record.state, OperationState::Failed);
@@ -292,7 +367,7 @@ mod tests {
     fn a_panic_does_not_hide_that_a_disk_was_touched() {
         let directory = tempfile::tempdir().unwrap();
         let jobs = jobs(directory.path());
-        let context = jobs.begin(new_job("a")).unwrap();
+        let context = running(&jobs, "a");
         jobs.run(&context, None, |job| {
             job.disk_touched();
             panic!("boom")
@@ -304,9 +379,12 @@ mod tests {
     fn the_same_id_at_the_other_front_is_another_operation() {
         let directory = tempfile::tempdir().unwrap();
         let first = jobs(directory.path());
-        let context = first.begin(NewJob { front: Front::V1, ..new_job("a") }).unwrap();
+        let Begun::Running(context) = first.begin(NewJob { front: Front::V1, ..new_job("a") }).unwrap()
+        else {
+            panic!("it does not run")
+        };
         first.run(&context, None, |_| Ok(Value::Null));
-        first.begin(new_job("a")).unwrap().disk_touched();
+        running(&first, "a").disk_touched();
         let after = jobs(directory.path());
         assert_eq!(after.get(Front::V2, "a").unwrap().error.unwrap().disk, DiskState::NotBootable);
     }
@@ -324,7 +402,7 @@ mod tests {
         assert_eq!(error.details, "interrupted by a restart of the agent");
         assert_eq!(error.disk, DiskState::Untouched);
 
-        let context = before.begin(new_job("b")).unwrap();
+        let context = running(&before, "b");
         context.disk_touched();
         let after = jobs(directory.path());
         assert_eq!(after.get(Front::V2, "b").unwrap().error.unwrap().disk, DiskState::NotBootable);

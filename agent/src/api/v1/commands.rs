@@ -14,7 +14,7 @@ use super::super::fault::{self, Refusal};
 use super::super::json::respond;
 use crate::agent::Agent;
 use crate::commands::{self, CommandSpec, Kind, LookupError};
-use crate::jobs::{CommandError, Front, NewJob};
+use crate::jobs::{Begun, CommandError, Front, NewJob};
 
 type Parameters = Query<HashMap<String, String>>;
 
@@ -90,10 +90,11 @@ fn start(agent: &Arc<Agent>, name: &str, params: Map<String, Value>) -> Result<(
         command: spec.name.to_owned(),
         request_digest: String::new(),
     };
-    let context = agent.jobs.begin(job).map_err(|busy| Box::new(fault::busy(&busy)))?;
-    match validity {
-        Err(error) => agent.jobs.refuse(&context, error, spec.name),
-        Ok(()) => commands::spawn(agent, spec, params, context),
+    let begun = agent.jobs.begin(job).map_err(|busy| Box::new(fault::busy(&busy)))?;
+    match (begun, validity) {
+        (Begun::Running(context), Ok(())) => commands::spawn(agent, spec, params, context),
+        (Begun::Running(context), Err(error)) => agent.jobs.refuse(&context, error, spec.name),
+        (Begun::Failed, _) => {}
     }
     Ok((id, spec.kind == Kind::Sync))
 }

@@ -11,7 +11,7 @@ use super::super::json::respond;
 use super::super::{body, fault};
 use crate::agent::Agent;
 use crate::commands::{self, LookupError};
-use crate::jobs::{Cancelled, CommandError, Front, NewJob};
+use crate::jobs::{Begun, Cancelled, CommandError, Front, NewJob};
 
 /// Longest id that is taken.
 const LONGEST_ID: usize = 128;
@@ -77,12 +77,14 @@ fn start(agent: &Arc<Agent>, id: String, request: OperationRequest, digest: Stri
     }
     let job =
         NewJob { id: id.clone(), front: Front::V2, command: spec.name.to_owned(), request_digest: digest };
-    let context = match agent.jobs.begin(job) {
-        Ok(context) => context,
+    let begun = match agent.jobs.begin(job) {
+        Ok(begun) => begun,
         Err(busy) => return fault::busy(&busy),
     };
     let started = agent.jobs.get(Front::V2, &id).map(|record| record.to_operation());
-    commands::spawn(agent, spec, request.params, context);
+    if let Begun::Running(context) = begun {
+        commands::spawn(agent, spec, request.params, context);
+    }
     match started {
         Some(operation) => respond(StatusCode::CREATED, &operation),
         None => unknown(&id),
