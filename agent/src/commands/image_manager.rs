@@ -28,12 +28,10 @@ impl ImagingHardwareManager {
         let agent = self.agent.upgrade().ok_or_else(|| CommandError::execution("the agent is ending"))?;
         let job = agent.current().ok_or_else(|| CommandError::execution("no operation is running"))?;
         let image_info = context.args.get("image_info").unwrap_or(&Value::Null);
-        super::image_info::validate(image_info, &agent.image_policy)?;
         let configdrive = context.args.get("configdrive").and_then(Value::as_str);
-        let text =
-            write_image::run(&agent, &job, context.node, image_info, configdrive).inspect_err(|error| {
-                job.set_failure(error.clone());
-            })?;
+        let text = super::image_info::validate(image_info, &agent.image_policy)
+            .and_then(|()| write_image::run(&agent, &job, context.node, image_info, configdrive))
+            .inspect_err(|error| job.set_failure(error.clone()))?;
         Ok(json!({"result": format!("prepare_image: {text}")}))
     }
 }

@@ -10,7 +10,7 @@ use hyper::header::HeaderValue;
 use serde_json::Value;
 use tacit_fetch::{Authorities, FetchError, FetchKind, Fetcher, Interest, Url, find_checksum};
 use tacit_imaging::{
-    DigestError, ExpectedDigest, MAX_SIGNATURE_BYTES, Md5, RetryPolicy, Signature, SignatureError,
+    Bmap, DigestError, ExpectedDigest, MAX_SIGNATURE_BYTES, Md5, RetryPolicy, Signature, SignatureError,
     decode_config_drive, decode_served_config_drive,
 };
 use tacit_protocol::image::{ImageInfo, Transport};
@@ -25,8 +25,6 @@ use crate::jobs::{CommandError, JobContext};
 const CHECKSUM_FILE: u64 = 1 << 20;
 /// Largest config drive in base64: 64 MiB of it, and room for line ends.
 const CONFIG_DRIVE: u64 = 90 << 20;
-/// Largest block map in bytes: tens of thousands of ranges.
-const BLOCK_MAP: u64 = 4 << 20;
 
 /// An image to be written.
 pub(super) struct ImageRequest {
@@ -35,8 +33,8 @@ pub(super) struct ImageRequest {
     pub(super) fetcher: Fetcher,
     pub(super) digest: Option<ExpectedDigest>,
     pub(super) signature: Option<Signature>,
-    /// The text of a block map that is what its checksum says.
-    pub(super) bmap: Option<Vec<u8>>,
+    /// What its checksum says.
+    pub(super) bmap: Option<Bmap>,
     /// The ISO image.
     pub(super) config_drive: Option<Vec<u8>>,
     pub(super) retry: RetryPolicy,
@@ -162,7 +160,7 @@ impl Documents {
         })
     }
 
-    fn bmap(&self, info: &ImageInfo) -> Result<Option<Vec<u8>>, CommandError> {
+    fn bmap(&self, info: &ImageInfo) -> Result<Option<Bmap>, CommandError> {
         let Some(url) = info.bmap_url.as_deref() else { return Ok(None) };
         let pinned = info
             .bmap_checksum
@@ -171,13 +169,16 @@ impl Documents {
         // Who could forge the map could choose what of the image is checked: MD5 is never enough.
         let pinned = ExpectedDigest::parse(None, pinned, Md5::Refused)
             .map_err(|error| unusable("bmap_checksum", &error))?;
-        let (url, bytes) = self.get(url, BLOCK_MAP)?;
+        let (url, bytes) = self.get(url, Bmap::MAX_BYTES as u64)?;
         if !pinned.is_of(&bytes) {
-            let (url, algorithm) = (url.redacted(), pinned.algorithm);
-            let text = format!("{url}: the block map's {algorithm} digest is not {}", pinned.hex);
+            let (algorithm, hex) = (pinned.algorithm, pinned.hex);
+            let text = format!("{}: the block map's {algorithm} digest is not {hex}", url.redacted());
             return Err(CommandError::new("ImageChecksumError", text));
         }
-        Ok(Some(bytes))
+        Bmap::parse(&bytes).map(Some).map_err(|error| {
+            let text = format!("{}: {}", url.redacted(), CommandError::chain(&error));
+            CommandError::new("InvalidImage", text)
+        })
     }
 
     fn config_drive(&self, given: Option<&str>) -> Result<Option<Vec<u8>>, CommandError> {

@@ -13,13 +13,15 @@ pub(super) fn from_imaging(error: &ImagingError) -> CommandError {
         | Failure::SourceRefused { .. }
         | Failure::SourceChanged { .. }
         | Failure::NoSource => CommandError::new("ImageDownloadError", details),
-        Failure::Digest { .. } | Failure::Signature { .. } => {
+        Failure::Digest { .. } | Failure::Signature { .. } | Failure::Range { .. } => {
             CommandError::new("ImageChecksumError", details)
         }
         Failure::Empty { .. }
         | Failure::UnsupportedFormat { .. }
         | Failure::UnsupportedInside { .. }
         | Failure::Unvouched { .. }
+        | Failure::MapSize { .. }
+        | Failure::MapFormat { .. }
         | Failure::FormatContradicts { .. }
         | Failure::Qcow2 { .. }
         | Failure::Qcow2Cluster { .. }
@@ -31,6 +33,7 @@ pub(super) fn from_imaging(error: &ImagingError) -> CommandError {
         | Failure::Target { .. }
         | Failure::ReadBack { .. }
         | Failure::Layout { .. }
+        | Failure::Compare { .. }
         | Failure::ConfigDrive { .. } => CommandError::new("ImageWriteError", details),
         _ => CommandError::execution(details),
     };

@@ -28,9 +28,6 @@ pub(super) fn run(
     let disk = root_device::choose(agent, node)?.name;
     let ImageRequest { info, urls, fetcher, digest, signature, bmap, config_drive, retry } =
         ImageRequest::resolve(agent, job, image_info, configdrive)?;
-    if bmap.is_some() {
-        return Err(CommandError::new("InvalidImage", format!("image {}: block maps are not read", info.id)));
-    }
     let layout = info
         .is_partition_image()
         .then(|| layout(&info.partition, node, agent.machine.is_uefi()))
@@ -42,6 +39,7 @@ pub(super) fn run(
     let request = WriteRequest {
         digests: digest.into_iter().collect(),
         signature,
+        bmap,
         disk_format: info.disk_format,
         config_drive,
         config_drive_rebuild: agent.image_policy.config_drive_rebuild,

@@ -10,3 +10,4 @@ mod operations;
 mod recorded;
 mod restart;
 mod trust;
+mod vouched;

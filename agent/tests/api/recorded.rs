@@ -37,8 +37,8 @@ fn documents() {
         .and_then(|rest| rest.strip_suffix(concat!(", \"version\": \"", env!("CARGO_PKG_VERSION"), "\"}")))
         .expect("exactly two fields, in Python's spelling");
     assert!(number.parse::<f64>().is_ok_and(|time| time > 1.7e9), "{number}");
-    assert_answer(&status, 200, &expected);
-    assert_answer(&agent.get("/status"), 200, &expected);
+    assert_answer(&status, 200, expected);
+    assert_answer(&agent.get("/status"), 200, expected);
     let head = agent.caller.request("HEAD", "/v1/status", None);
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(head.header("content-length"), Some(expected.len().to_string().as_str()));

@@ -28,6 +28,11 @@ impl TestAgent {
 
     /// With one disk, a file of `size` bytes full of `0xA5`.
     pub(crate) fn with_disk(size: Option<u64>) -> Self {
+        Self::with_policy(size, ImagePolicy::default())
+    }
+
+    /// With one disk, and what the node's operator wants of images.
+    pub(crate) fn with_policy(size: Option<u64>, image_policy: ImagePolicy) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority::new("test authority");
         let server = authority.server();
@@ -40,7 +45,7 @@ impl TestAgent {
             private_key: server.key,
             network_data: None,
             port: None,
-            image_policy: ImagePolicy::default(),
+            image_policy,
         };
         std::fs::write(directory.path().join("config.json"), serde_json::to_vec(&config).unwrap()).unwrap();
         let disk = directory.path().join("disk");

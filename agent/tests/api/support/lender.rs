@@ -85,18 +85,19 @@ impl Lender {
             return stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").is_ok();
         };
         let total = served.bytes.len();
-        let start: usize = range
-            .as_deref()
-            .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok())
-            .unwrap_or(0);
-        let mut head = if start > 0 {
-            format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{}/{total}\r\n", total - 1)
+        let asked = range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+        let start: usize = asked.map_or(0, |(first, _)| first.parse().unwrap());
+        let last: usize = asked
+            .filter(|(_, last)| !last.is_empty())
+            .map_or(total - 1, |(_, last)| last.parse::<usize>().unwrap().min(total - 1));
+        let mut head = if asked.is_some() {
+            format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{last}/{total}\r\n")
         } else {
             "HTTP/1.1 200 OK\r\n".to_owned()
         };
-        head.push_str(&format!("ETag: \"one\"\r\nContent-Length: {}\r\n\r\n", total - start));
+        head.push_str(&format!("ETag: \"one\"\r\nContent-Length: {}\r\n\r\n", last + 1 - start));
         let cut = if first_time { served.break_first_at } else { None };
-        let end = cut.or(served.stall_at).unwrap_or(total);
+        let end = cut.or(served.stall_at).unwrap_or(last + 1).max(start);
         if stream.write_all(head.as_bytes()).is_err() || stream.write_all(&served.bytes[start..end]).is_err()
         {
             return false;
