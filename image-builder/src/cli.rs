@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
@@ -14,7 +15,7 @@ use crate::media::MediaTemplate;
 use crate::profile::Profile;
 use crate::uki::DEFAULT_STUB;
 
-/// Builds, describes and configures Tacit's boot media.
+/// Builds, describes and configures Tacit's boot media; writes disk images.
 #[derive(Debug, Parser)]
 #[command(name = "tacit-image", version)]
 pub struct Arguments {
@@ -70,10 +71,17 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Write a disk image onto a disk, verified, and not bootable before that.
+    #[cfg(feature = "disks")]
+    Write(Box<crate::write::WriteArguments>),
 }
 
 /// Does what the arguments say and prints the result.
-pub fn run(arguments: Arguments) -> Result<(), ImageError> {
+///
+/// # Errors
+///
+/// What failed; `write` tells its failures itself, and by its exit code.
+pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
     match arguments.command {
         Command::Build { kernel, agent, out, profile, cmdline, modules, hardware_managers, stub } => {
             let request = BuildRequest {
@@ -104,6 +112,8 @@ pub fn run(arguments: Arguments) -> Result<(), ImageError> {
             medium.write_to(&out)?;
             println!("{}: medium of node {}, {} bytes", out.display(), config.node_uuid, medium.len());
         }
+        #[cfg(feature = "disks")]
+        Command::Write(arguments) => return Ok(crate::write::run(&arguments)),
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

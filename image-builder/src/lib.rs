@@ -23,6 +23,8 @@ pub mod pe;
 pub mod profile;
 pub mod region;
 pub mod uki;
+#[cfg(feature = "disks")]
+pub mod write;
 
 pub use error::ImageError;
 pub use media::{MediaError, MediaTemplate, NodeMedium};

@@ -1,4 +1,4 @@
-//! `tacit-image`: builds, describes and configures Tacit's boot media.
+//! `tacit-image`: Tacit's boot media, and disk images on disks.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match tacit_image::cli::run(tacit_image::cli::Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let causes = std::iter::successors(error.source(), |&cause| cause.source());
             let causes: String = causes.map(|cause| format!(": {cause}")).collect();
