@@ -15,6 +15,7 @@ mod power;
 mod steps;
 mod validate;
 mod verbs;
+mod waiting;
 mod words;
 
 pub use engine::{Engine, EngineConfig};

@@ -160,6 +160,12 @@ impl FlowRecord {
         self.steps.get(self.current)
     }
 
+    /// When the machine was last switched on by this flow (Unix time).
+    pub(super) fn powered_on_at(&self) -> Option<f64> {
+        let done = self.steps.iter().take(self.current);
+        done.rev().find(|record| record.step == FlowStep::PowerOn)?.finished_at
+    }
+
     /// Id under which the agent knows what a step does: the same after a restart of the conductor.
     pub(super) fn operation_id(&self) -> String {
         format!("{}-{}", self.id, self.current)
@@ -210,6 +216,17 @@ mod tests {
         };
         flow.add_clean_steps(vec![step("a", 10), step("never", 0), step("b", 99)]);
         assert_eq!(names(&flow)[flow.current + 1..], ["b", "a", "power_off", "eject_medium"]);
+    }
+
+    #[test]
+    fn power_on_is_remembered_from_its_end() {
+        let mut flow = FlowRecord::deploy("f".into());
+        let first = flow.steps.iter().position(|record| record.step == FlowStep::PowerOn).unwrap();
+        flow.current = first;
+        assert_eq!(flow.powered_on_at(), None);
+        flow.steps[first].finished_at = Some(7.0);
+        flow.current = first + 1;
+        assert_eq!(flow.powered_on_at(), Some(7.0));
     }
 
     #[test]

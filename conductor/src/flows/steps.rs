@@ -10,18 +10,11 @@ use super::engine::Engine;
 use super::image;
 use super::plan::{FlowRecord, FlowStep};
 use super::words::{WriteSeen, boot_entry};
-use crate::agents::{AgentClient, AgentError, BootRecord, ExpectedIdentity, check_identity};
+use crate::agents::{AgentClient, AgentError, BootRecord};
 use crate::bmc::{Bmc, BmcError, BootTarget, PowerState, SystemIdentity};
 use crate::images::Allowance;
 use crate::node::Node;
 use crate::store::StoreError;
-
-/// How long a wrong machine may answer at the known IP before the step gives up: long enough for a stale entry in a
-/// neighbour cache to go away.
-const WRONG_MACHINE_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Pause between two calls to an address where nobody answers yet.
-const POLL: Duration = Duration::from_millis(400);
 
 /// What a step leaves to be written down in the transaction that records its end.
 pub(super) enum Effect {
@@ -163,59 +156,6 @@ impl Work<'_> {
         done(Effect::Medium(Box::new(record)), message)
     }
 
-    async fn wait_for_agent(&self) -> Result<Outcome, StepError> {
-        let boot = self.boot()?;
-        let client = self.client(&boot)?;
-        let expected = self.expected()?;
-        let started = Instant::now();
-        let mut wrong_since: Option<Instant> = None;
-        loop {
-            let last = match client.status().await {
-                Ok(status) => {
-                    check_identity(&expected, &status).map_err(StepError::WrongMachine)?;
-                    if let Err(error) = client.set_clock().await {
-                        // The link may still flap at this moment; only what waiting cannot mend ends the step.
-                        if !error.is_transient() || started.elapsed() > self.engine.config.agent_timeout {
-                            return Err(error.into());
-                        }
-                        tokio::time::sleep(POLL).await;
-                        continue;
-                    }
-                    let message = format!(
-                        "agent {} answered at {}, {:.1} s after kernel start ({:.2} s of them the agent's)",
-                        status.version,
-                        boot.address,
-                        status.first_answer_uptime.unwrap_or_default(),
-                        status.agent_startup_seconds,
-                    );
-                    let url = format!("https://{}", boot.address);
-                    let (version, boot_id) = (status.version, status.boot_id);
-                    return done(Effect::Agent { url, version, boot_id }, message);
-                }
-                Err(error @ AgentError::WrongMachine { .. }) => {
-                    let since = *wrong_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() > WRONG_MACHINE_PATIENCE {
-                        return Err(StepError::WrongMachine(error));
-                    }
-                    chain(&error)
-                }
-                Err(error) => {
-                    wrong_since = None;
-                    chain(&error)
-                }
-            };
-            if started.elapsed() > self.engine.config.agent_timeout {
-                return Err(StepError::NoAgent {
-                    address: boot.address,
-                    waited: started.elapsed(),
-                    medium: self.engine.medium_words(&boot.media_token),
-                    last,
-                });
-            }
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
     async fn get_clean_steps(&self) -> Result<Outcome, StepError> {
         let operation = self.operate("clean.get_clean_steps", self.node_params()?, None).await?;
         let result = operation.result.unwrap_or_default();
@@ -334,28 +274,14 @@ impl Work<'_> {
         }
     }
 
-    fn boot(&self) -> Result<BootRecord, StepError> {
+    pub(super) fn boot(&self) -> Result<BootRecord, StepError> {
         self.engine
             .boot_record(self.node.uuid)?
             .ok_or_else(|| StepError::Refused("the node was not booted by this conductor".into()))
     }
 
-    fn client(&self, boot: &BootRecord) -> Result<AgentClient, StepError> {
+    pub(super) fn client(&self, boot: &BootRecord) -> Result<AgentClient, StepError> {
         Ok(AgentClient::of_boot(&self.engine.pki, boot)?)
-    }
-
-    fn expected(&self) -> Result<ExpectedIdentity, StepError> {
-        let ports = self.engine.store.transact(|tx| tx.ports_of(self.node.uuid))?;
-        Ok(ExpectedIdentity {
-            node_uuid: self.node.uuid,
-            system_uuid: self
-                .node
-                .driver_internal_info
-                .get("system_uuid")
-                .and_then(Value::as_str)
-                .map(str::to_owned),
-            macs: ports.into_iter().map(|port| port.address).collect(),
-        })
     }
 
     /// `node` and `ports`, as steps get them; without secrets.
@@ -378,7 +304,7 @@ impl Work<'_> {
     }
 }
 
-fn done(effect: Effect, message: impl Into<String>) -> Result<Outcome, StepError> {
+pub(super) fn done(effect: Effect, message: impl Into<String>) -> Result<Outcome, StepError> {
     Ok(Outcome { effect, message: message.into() })
 }
 
