@@ -20,6 +20,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gpt;
+mod inspect;
 mod mbr;
 mod partition;
 mod partitioned;
@@ -57,6 +58,7 @@ pub use config_drive::{
 };
 pub use digest::{DigestAlgorithm, DigestError, ExpectedDigest, Md5};
 pub use error::{DiskLeft, Failure, ImagingError};
+pub use inspect::{DiskSize, ImageInfo, InspectError, Inspected, Qcow2Info, TableInfo, inspect};
 pub use partition::{Partition, TableKind};
 pub use partitioned::{
     Firmware, LayoutError, MadePartition, PartitionRequest, PartitionRole, PartitionsMade,
