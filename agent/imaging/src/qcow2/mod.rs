@@ -27,7 +27,6 @@ mod tests;
 mod watch;
 
 #[cfg(any(test, feature = "fuzzing"))]
-#[expect(unused_imports, reason = "used once the fuzz targets know qcow2")]
 pub(crate) use fuzz::fuzz;
 pub use refusal::{Part, Refusal};
 pub(crate) use {

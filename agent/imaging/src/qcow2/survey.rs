@@ -4,7 +4,7 @@ use super::header::{FIRST, Header};
 use super::map::Map;
 use super::refusal::{HeadError, Refusal, SurveyError};
 use super::segment::{Kind, Piece};
-use super::tables::{GAP, READ, Tables};
+use super::tables::{GAP, READ, Read, Tables};
 use super::watch::{Seal, Sealed};
 use crate::extent::UnitCodec;
 use crate::unpack::Unpacker;
@@ -38,7 +38,7 @@ impl Image {
     pub(crate) fn survey<E>(
         file: Option<u64>,
         disk: u64,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>,
+        read: &mut Read<'_, E>,
     ) -> Result<Self, SurveyError<E>> {
         let file_end = file.unwrap_or(u64::MAX);
         if file_end < FIRST as u64 {
@@ -99,10 +99,7 @@ impl Image {
     /// # Errors
     ///
     /// What `read` returned, and damaged clusters.
-    pub(crate) fn head<E>(
-        &self,
-        read: &mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>,
-    ) -> Result<Vec<u8>, HeadError<E>> {
+    pub(crate) fn head<E>(&self, read: &mut Read<'_, E>) -> Result<Vec<u8>, HeadError<E>> {
         let mut head = vec![0; self.size().min(HEAD) as usize];
         let pieces = self.head_pieces(head.len() as u64);
         let mut unpacker = Unpacker::default();

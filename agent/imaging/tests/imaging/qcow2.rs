@@ -10,7 +10,7 @@ use tacit_imaging::{
 };
 
 #[path = "../../src/qcow2/tests/writer.rs"]
-mod writer;
+pub(crate) mod writer;
 
 use writer::{Made, Wanted, make};
 
@@ -194,4 +194,32 @@ fn tables_that_are_shown_otherwise_in_parts_are_known() {
         tried += 1;
     }
     assert!(tried > 0, "no table lies behind the first MiB");
+}
+
+/// So does the partition table: it is checked by a head that was read in parts.
+#[test]
+fn a_head_that_is_shown_otherwise_in_parts_is_known() {
+    // Where the disk's first cluster lies, behind what is read through at first.
+    let first_cluster = |made: &Made| {
+        let entry = made.tables[2..].iter().find_map(|table| {
+            let at = u64::from_be_bytes(made.file[table.start..table.start + 8].try_into().unwrap());
+            let at = (at & 0x00ff_ffff_ffff_fe00) as usize;
+            made.file.get(at..at + 65536).is_some_and(|data| data == &made.disk[..65536]).then_some(at)
+        });
+        entry.filter(|at| *at > MIB)
+    };
+    let (made, at) = (0..)
+        .find_map(|seed| {
+            let made = image(16, 3, true, seed);
+            first_cluster(&made).map(|at| (made, at))
+        })
+        .unwrap();
+    let mut parts = made.file.clone();
+    // A disk signature that the disk does not have.
+    parts[at + 440] ^= 1;
+    let (result, disk, asked) = write_two_faced(parts, &made.file);
+    assert!(asked > 0, "nothing was asked for in parts");
+    let error = result.unwrap_err();
+    assert!(error.contains("changed while it was read"), "{error}");
+    assert_closed(&disk.content(), 512);
 }
