@@ -65,6 +65,11 @@ impl Client {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    #[cfg(test)]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     pub(super) fn timing(&self) -> &Timing {
         &self.inner.timing
     }

@@ -46,6 +46,15 @@ impl Bmc {
         }
     }
 
+    /// Whether two handles are clones of one, so that they use one session.
+    #[cfg(test)]
+    pub(crate) fn shares_login_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Redfish(one), Self::Redfish(other)) => one.is_same(other),
+            _ => false,
+        }
+    }
+
     #[must_use]
     pub fn is_manual(&self) -> bool {
         matches!(self, Self::Manual)

@@ -10,10 +10,11 @@ use uuid::Uuid;
 
 use super::engine::{BOOT_DOC, Engine, FLOW_DOC};
 use super::events::unix_now;
+use super::login::Login;
 use super::plan::{FlowKind, FlowRecord, FlowStep, StepState};
 use super::steps::{Effect, Outcome, StepError, Work, chain};
 use crate::agents::AgentClient;
-use crate::bmc::{Bmc, BootTarget, PowerState};
+use crate::bmc::{BootTarget, PowerState};
 use crate::node::Node;
 use crate::states::{Event, Position, ProvisionState, next};
 use crate::store::{NewHistory, Severity, StoreError, Tx, now_iso};
@@ -23,16 +24,20 @@ mod guard;
 pub(super) use guard::{caught, drive, until_stored};
 
 async fn follow(engine: &Arc<Engine>, id: Uuid, cancel: &CancellationToken) -> Result<(), StoreError> {
+    let login = Login::default();
     loop {
         let Some((node, flow)) = begin_step(engine, id)? else { return Ok(()) };
         if flow.abandoned.is_some() {
-            return let_go(engine, &node, &flow).await;
+            return let_go(engine, &node, &flow, &login).await;
         }
         let Some(record) = flow.step() else { return finish(engine, &node, &flow) };
-        let work = Work { engine, node: &node, flow: &flow };
+        if record.step.waits_for_agent() {
+            login.leave();
+        }
+        let work = Work { engine, node: &node, flow: &flow, login: &login };
         let result = tokio::select! {
             result = work.run(&record.step) => result,
-            () = cancel.cancelled() => return let_go(engine, &node, &flow).await,
+            () = cancel.cancelled() => return let_go(engine, &node, &flow, &login).await,
         };
         match result {
             Ok(outcome) => end_step(engine, id, outcome)?,
@@ -254,7 +259,12 @@ pub(super) fn abandon(
 }
 
 /// Stops what the agent may still do, powers the machine off and takes the medium out; then the node is free.
-async fn let_go(engine: &Arc<Engine>, node: &Node, flow: &FlowRecord) -> Result<(), StoreError> {
+async fn let_go(
+    engine: &Arc<Engine>,
+    node: &Node,
+    flow: &FlowRecord,
+    login: &Login,
+) -> Result<(), StoreError> {
     let (mut power, mut kept) = (None, None);
     if flow.kind != FlowKind::Verify {
         if let Some(boot) = engine.boot_record(node.uuid)?
@@ -263,7 +273,7 @@ async fn let_go(engine: &Arc<Engine>, node: &Node, flow: &FlowRecord) -> Result<
         {
             tracing::debug!(node = %node.uuid, error = chain(&error), "no operation to cancel on the agent");
         }
-        match release_machine(node).await {
+        match release_machine(node, login).await {
             Ok(()) => power = Some(PowerState::Off),
             Err(error) => {
                 tracing::warn!(node = %node.uuid, error, "machine could not be let go");
@@ -303,8 +313,8 @@ fn apply_medium_gone(tx: &Tx<'_>, node: &mut Node) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn release_machine(node: &Node) -> Result<(), String> {
-    let bmc = Bmc::for_node(&node.driver, &node.driver_info).map_err(|error| chain(&error))?;
+async fn release_machine(node: &Node, login: &Login) -> Result<(), String> {
+    let bmc = login.bmc(node).map_err(|error| chain(&error))?;
     bmc.power_off().await.map_err(|error| chain(&error))?;
     bmc.eject_media().await.map_err(|error| chain(&error))?;
     bmc.set_boot(BootTarget::Hdd, false).await.map_err(|error| chain(&error))

@@ -10,6 +10,7 @@ mod driver;
 mod engine;
 mod events;
 mod image;
+mod login;
 mod plan;
 mod power;
 mod steps;

@@ -8,6 +8,7 @@ use tacit_protocol::v2::{EventKind, Operation, OperationRequest, OperationState,
 
 use super::engine::Engine;
 use super::image;
+use super::login::Login;
 use super::plan::{FlowRecord, FlowStep};
 use super::words::{WriteSeen, boot_entry};
 use crate::agents::{AgentClient, AgentError, BootRecord};
@@ -88,6 +89,7 @@ pub(super) struct Work<'a> {
     pub(super) engine: &'a Arc<Engine>,
     pub(super) node: &'a Node,
     pub(super) flow: &'a FlowRecord,
+    pub(super) login: &'a Login,
 }
 
 impl Work<'_> {
@@ -133,7 +135,7 @@ impl Work<'_> {
     }
 
     fn bmc(&self) -> Result<Bmc, StepError> {
-        Ok(Bmc::for_node(&self.node.driver, &self.node.driver_info)?)
+        Ok(self.login.bmc(self.node)?)
     }
 
     async fn verify_bmc(&self) -> Result<Outcome, StepError> {
