@@ -7,6 +7,8 @@ use crate::extent::{Slice, Unit};
 
 /// Longest frame, as served, that is kept together. The blocks that it lies in are taken from a small pool.
 const LONGEST: usize = 3 << 20;
+/// Largest window of a frame that any writer may unpack: each of them keeps one.
+const WINDOW: u64 = 8 << 20;
 /// Longest frame header: magic, descriptor, window, dictionary, content size.
 const HEADER: usize = 18;
 const MAGIC: u32 = 0xfd2f_b528;
@@ -37,7 +39,8 @@ pub(crate) fn next(input: &mut Input) -> io::Result<Next> {
             skip(input, u64::from(len) + 8)?;
             continue;
         }
-        let Some(len) = content_size(&head).filter(|_| magic == MAGIC) else { return Ok(Next::Stream) };
+        let len = content_size(&head).filter(|&len| magic == MAGIC && window(&head, len) <= WINDOW);
+        let Some(len) = len else { return Ok(Next::Stream) };
         let Some(slices) = whole(input, &head)? else { return Ok(Next::Stream) };
         return Ok(Next::Frame(Unit { input: slices, len }));
     }
@@ -45,6 +48,16 @@ pub(crate) fn next(input: &mut Input) -> io::Result<Next> {
 
 fn content_size(head: &[u8]) -> Option<u64> {
     zstd::zstd_safe::get_frame_content_size(head).ok().flatten()
+}
+
+/// Bytes that a decoder has to remember (RFC 8878 §3.1.1.1.2); 0 for a header that is cut.
+fn window(head: &[u8], content: u64) -> u64 {
+    match head {
+        // A single segment is its own window.
+        [_, _, _, _, descriptor, ..] if descriptor & 0x20 != 0 => content,
+        [_, _, _, _, _, window, ..] => (1u64 << (10 + (window >> 3))) / 8 * (8 + u64::from(window & 7)),
+        _ => 0,
+    }
 }
 
 /// Length of the frame header in bytes.
@@ -131,4 +144,22 @@ pub(crate) fn decoder(input: &mut Input) -> io::Result<impl io::Read> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(input)?.single_frame();
     decoder.window_log_max(ZSTD_WINDOW_LOG)?;
     Ok(decoder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_as_the_encoder_made_them() {
+        for log in [10, 20, 23, 24, 27] {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.window_log(log).unwrap();
+            encoder.include_contentsize(false).unwrap();
+            std::io::Write::write_all(&mut encoder, &[7; 100]).unwrap();
+            assert_eq!(window(&encoder.finish().unwrap(), 0), 1 << log);
+        }
+        let single = zstd::bulk::compress(&[7; 5000], 1).unwrap();
+        assert_eq!(window(&single, content_size(&single).unwrap()), 5000);
+    }
 }

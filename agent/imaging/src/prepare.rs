@@ -109,7 +109,9 @@ impl<'t> Writer<'t> {
         let url = request.sources.first().map(|source| source.describe()).unwrap_or_default();
         let digests = request.digests.into_iter();
         let digests = digests.map(|expected| Vouch::Digest { url: url.clone(), expected });
-        let signature = request.signature.map(|signature| Vouch::Signature { url: url.clone(), signature });
+        let signature = request
+            .signature
+            .map(|signature| Vouch::Signature { url: url.clone(), signature: Box::new(signature) });
         let vouches: Vec<Vouch> = digests.chain(signature).collect();
         let map = request.bmap.map(Arc::new);
         let map_alone = vouches.is_empty();

@@ -10,7 +10,7 @@ use crate::signature::Signature;
 /// A digest or a signature over all bytes as served.
 pub(crate) enum Vouch {
     Digest { url: String, expected: ExpectedDigest },
-    Signature { url: String, signature: Signature },
+    Signature { url: String, signature: Box<Signature> },
 }
 
 /// What a vouch came to: the digest in lower-case hexadecimal, or the signature's trusted comment.
