@@ -52,7 +52,7 @@ enum Command {
         #[arg(long, value_name = "FILE", default_value = DEFAULT_STUB)]
         stub: PathBuf,
     },
-    /// Describe an ISO, an EFI program or the folder of a build.
+    /// Describe an ISO, an EFI program, the folder of a build, a disk image or a block map.
     Info {
         path: PathBuf,
         /// Print JSON.
@@ -71,6 +71,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Make the block map of a raw disk image: which parts of it hold data, each with its sha256.
+    #[cfg(feature = "disks")]
+    Bmap(crate::disk_image::MapArguments),
     /// Write a disk image onto a disk, verified, and not bootable before that.
     #[cfg(feature = "disks")]
     Write(Box<crate::write::WriteArguments>),
@@ -112,6 +115,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
             medium.write_to(&out)?;
             println!("{}: medium of node {}, {} bytes", out.display(), config.node_uuid, medium.len());
         }
+        #[cfg(feature = "disks")]
+        Command::Bmap(arguments) => println!("{}", crate::disk_image::make_map(&arguments)?),
         #[cfg(feature = "disks")]
         Command::Write(arguments) => return Ok(crate::write::run(&arguments)),
     }

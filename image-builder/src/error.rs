@@ -48,6 +48,9 @@ pub enum ImageError {
     Invalid { path: PathBuf, reason: String },
     #[error("{} is not valid JSON for this purpose", path.display())]
     Json { path: PathBuf, source: serde_json::Error },
+    #[cfg(feature = "disks")]
+    #[error(transparent)]
+    DiskImage(#[from] crate::disk_image::DiskImageError),
     #[error(transparent)]
     Media(#[from] MediaError),
 }

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use fatfs::{FileSystem, FsOptions};
 use serde::Serialize;
 use tacit_protocol::medium::{NodeConfig, REGION_SIZE, RegionError};
 
+#[cfg(feature = "disks")]
+use crate::disk_image::{self, BlockMap, DiskImage};
 use crate::error::ImageError;
 use crate::manifest::{self, BuildManifest};
 use crate::pe::{self, Section};
@@ -24,6 +26,10 @@ pub enum Info {
     Efi { size_bytes: u64, sha256: String, sections: Vec<Section>, command_line: Option<String> },
     /// Folder of a build; every file matched its digest.
     Build(BuildManifest),
+    #[cfg(feature = "disks")]
+    DiskImage(DiskImage),
+    #[cfg(feature = "disks")]
+    BlockMap(BlockMap),
 }
 
 /// What a medium's region holds.
@@ -36,13 +42,16 @@ pub enum Region {
 }
 
 impl Info {
-    /// Looks at an ISO, an EFI program or the folder of a build.
+    /// Looks at an ISO, an EFI program, the folder of a build, and (feature `disks`) a disk image or a block map.
     ///
     /// # Errors
     /// [`ImageError::Invalid`] also when a file of the folder is not what its manifest says.
     pub fn of(path: &Path) -> Result<Self, ImageError> {
         if path.is_dir() {
             return build(path);
+        }
+        if !is_medium(path).map_err(ImageError::io("read", path))? {
+            return other(path);
         }
         let bytes = fs::read(path).map_err(ImageError::io("read", path))?;
         let (size_bytes, sha256) = (bytes.len() as u64, manifest::sha256(&bytes));
@@ -72,6 +81,23 @@ impl Info {
 }
 
 const SECTOR: usize = 2048;
+
+/// Whether a file begins as an ISO or an EFI program does. Only these are read as a whole.
+fn is_medium(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(17 * SECTOR as u64).read_to_end(&mut head)?;
+    Ok(head.starts_with(b"MZ") || head.get(SECTOR * 16 + 1..SECTOR * 16 + 6) == Some(b"CD001"))
+}
+
+#[cfg(feature = "disks")]
+fn other(path: &Path) -> Result<Info, ImageError> {
+    Ok(disk_image::describe(path)?)
+}
+
+#[cfg(not(feature = "disks"))]
+fn other(path: &Path) -> Result<Info, ImageError> {
+    Err(ImageError::UnknownKind(path.to_owned()))
+}
 
 fn build(path: &Path) -> Result<Info, ImageError> {
     let manifest_path = path.join(manifest::FILE_NAME);
@@ -162,6 +188,10 @@ impl fmt::Display for Info {
                 });
                 write!(out, "{}", lines.collect::<Vec<_>>().join("\n"))
             }
+            #[cfg(feature = "disks")]
+            Self::DiskImage(image) => image.fmt(out),
+            #[cfg(feature = "disks")]
+            Self::BlockMap(map) => map.fmt(out),
             Self::Build(build) => {
                 writeln!(out, "kind     folder of a build, all digests match")?;
                 writeln!(out, "kernel   {} (profile {})", build.kernel, build.profile.name())?;

@@ -8,6 +8,8 @@
 pub mod build;
 pub mod cli;
 pub mod cpio;
+#[cfg(feature = "disks")]
+pub mod disk_image;
 pub mod elf;
 pub mod error;
 pub mod fat;

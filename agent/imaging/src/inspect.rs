@@ -118,7 +118,7 @@ pub fn inspect(path: &Path) -> Result<Inspected, InspectError> {
 }
 
 /// Whether this is the beginning of a block map.
-fn is_map(first: &[u8]) -> bool {
+pub(crate) fn is_map(first: &[u8]) -> bool {
     let text = first.trim_ascii_start();
     let root = || text.windows(5).take(64 << 10).any(|window| window == b"<bmap");
     text.starts_with(b"<bmap") || ((text.starts_with(b"<?xml") || text.starts_with(b"<!--")) && root())

@@ -15,6 +15,7 @@ use super::compare::is_zero;
 use super::cut::{Cutter, Thresholds};
 use super::error::BmapError;
 use super::map::{Blocks, Bmap, BmapVersion};
+use crate::inspect::is_map;
 use crate::sniff::{Format, sniff};
 
 /// Block size of the maps that are made, in bytes.
@@ -91,7 +92,8 @@ pub(super) fn make_with(
     let mut head = vec![0; HEAD.min(usize::try_from(image_size).unwrap_or(HEAD))];
     file.read_exact_at(&mut head, 0).map_err(failed("read"))?;
     match sniff(&head) {
-        Format::Raw => {}
+        Format::Raw if !is_map(&head) => {}
+        Format::Raw => return Err(MakeError::NotRaw { path: path.to_owned(), format: "a block map" }),
         format => return Err(MakeError::NotRaw { path: path.to_owned(), format: format.name() }),
     }
     let mut thresholds = Thresholds::new(options.scan_zeros);

@@ -89,6 +89,8 @@ fn what_is_no_raw_image_is_refused() {
     assert!(matches!(made(&file_of(&qcow2)), Err(MakeError::NotRaw { format: "qcow2", .. })));
     let packed = zstd::encode_all(&[0; 5000][..], 1).unwrap();
     assert!(matches!(made(&file_of(&packed)), Err(MakeError::NotRaw { format: "zstd", .. })));
+    let map = include_bytes!("bmaptool.bmap");
+    assert!(matches!(made(&file_of(map)), Err(MakeError::NotRaw { format: "a block map", .. })));
     assert!(matches!(made(&file_of(b"")), Err(MakeError::Map { .. })));
     let folder = tempfile::tempdir().unwrap();
     let outcome = make_bmap(folder.path(), BmapOptions::default(), &AtomicU64::new(0), &|| false);
