@@ -1,9 +1,12 @@
 //! The conductor's flows against a machine on the desk: real conductor, real agent, a disk of the loop driver.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use tacit_imaging::{BmapOptions, make_bmap};
 use tacit_tests::desk::{Behaviour, Image, Site};
 
 const MIB: u64 = 1 << 20;
@@ -429,6 +432,67 @@ async fn bmc_dead_at_undeploy_is_an_error_that_can_be_repeated() -> Result<()> {
         site.verb("deleted").await?;
         let node = site.settles_in("available").await?;
         ensure!(node["last_error"].is_null(), "{node}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_and_a_block_map_travel_over_lent_connections() -> Result<()> {
+    on_site(&[], async |site| {
+        let mut bytes = Image::gpt(20)?.bytes;
+        bytes[4 << 20..12 << 20].fill(0);
+        let image = Image::of(bytes);
+        let keys = minisign::KeyPair::generate_unencrypted_keypair()?;
+        let signature = minisign::sign(None, &keys.sk, &image.bytes[..], None, None)?.into_string();
+        let directory = site.image_dir()?;
+        let file = |name: &str| directory.join(name);
+        std::fs::write(file("disk.raw"), &image.bytes)?;
+        std::fs::write(file("disk.raw.minisig"), signature)?;
+        let map = make_bmap(&file("disk.raw"), BmapOptions::default(), &AtomicU64::new(0), &|| false)?;
+        let map = map.to_string();
+        std::fs::write(file("disk.bmap"), &map)?;
+
+        site.enroll().await?;
+        site.patch("/driver_info/image_signature_keys", json!([keys.pk.to_base64()])).await?;
+        site.patch("/driver_info/require_image_signature", json!(true)).await?;
+        site.file_image_is(&file("disk.raw"), &image.sha512).await?;
+        let refused = site.verb("active").await.expect_err("a signature is required").to_string();
+        ensure!(refused.contains("instance_info.image_signature is missing"), "{refused}");
+
+        let url = |name: &str| json!(format!("file://{}", file(name).display()));
+        site.patch("/instance_info/image_signature", url("disk.raw.minisig")).await?;
+        site.verb("active").await?;
+        site.settles_in("active").await?;
+        let written = site.disk.read(MIB, 18 << 20)?;
+        ensure!(written == image.bytes[1 << 20..19 << 20], "the disk does not hold the image");
+
+        // The same key, but another image: its digest is right, the signature is not.
+        let other = Image::gpt(20)?;
+        std::fs::write(file("disk.raw"), &other.bytes)?;
+        site.patch("/instance_info/image_os_hash_value", json!(other.sha512)).await?;
+        site.verb("rebuild").await?;
+        let node = site.settles_in("deploy failed").await?;
+        says(&node, &["signature", "not bootable"])?;
+        ensure!(!site.disk.is_bootable()?, "unverified content can be booted");
+
+        // A pinned block map alone.
+        std::fs::write(file("disk.raw"), &image.bytes)?;
+        let digest = Sha256::digest(map.as_bytes());
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        site.patch("/driver_info/require_image_signature", json!(false)).await?;
+        let info = json!({
+            "image_source": url("disk.raw"), "bmap_url": url("disk.bmap"), "bmap_checksum": digest,
+            "verify": "full", "root_device": {"name": site.disk.device().display().to_string()},
+        });
+        site.patch("/instance_info", info).await?;
+        site.verb("rebuild").await?;
+        site.settles_in("active").await?;
+        let written = site.disk.read(MIB, 18 << 20)?;
+        ensure!(written == image.bytes[1 << 20..19 << 20], "the disk does not hold the image");
+        let history = site.history().await?.join("\n");
+        ensure!(history.contains("write_image: image (disk.raw) written to"), "{history}");
+        ensure!(!history.contains("prepare_image") && !history.contains("{\""), "{history}");
         Ok(())
     })
     .await
