@@ -8,13 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use nix::errno::Errno;
-use nix::unistd::{Whence, lseek};
-
 use super::compare::is_zero;
 use super::cut::{Cutter, Thresholds};
 use super::error::BmapError;
 use super::map::{Blocks, Bmap, BmapVersion};
+use super::sparse::Sparse;
 use crate::inspect::is_map;
 use crate::sniff::{Format, sniff};
 
@@ -101,6 +99,7 @@ pub(super) fn make_with(
         done.store(0, Ordering::Relaxed);
         let maker = Maker {
             file: &file,
+            sparse: Sparse::new(&file, image_size),
             image_size,
             segment: (image_size / SEGMENTS).next_power_of_two().max(SEGMENT),
             thresholds,
@@ -138,6 +137,7 @@ enum Stopped {
 /// One pass over the image. Each worker takes one segment after the other; no range crosses their borders.
 struct Maker<'a> {
     file: &'a File,
+    sparse: Sparse<'a>,
     image_size: u64,
     segment: u64,
     thresholds: Thresholds,
@@ -204,12 +204,12 @@ impl Maker<'_> {
         let mut cutter = Cutter::new(self.thresholds, start);
         let mut at = start;
         while at < end {
-            let data = self.next_data(at).map_err(Stopped::Read)?.min(end);
+            let data = self.sparse.next_data(at).map_err(Stopped::Read)?.min(end);
             // Whole blocks: what a file's hole cuts off of one is read as the zeros that it is.
             let data = if data == end { end } else { data - data % BLOCK };
             cutter.hole(data - at);
             self.done.fetch_add(data - at, Ordering::Relaxed);
-            let hole = self.next_hole(data).map_err(Stopped::Read)?.min(end);
+            let hole = self.sparse.next_hole(data).map_err(Stopped::Read)?.min(end);
             let hole = hole.next_multiple_of(BLOCK).min(end);
             at = data;
             while at < hole {
@@ -240,29 +240,6 @@ impl Maker<'_> {
                 cutter.data(&rest[..data]);
             }
             rest = &rest[data..];
-        }
-    }
-
-    /// Where data begin at `at` or behind it; the end of the image when none do.
-    fn next_data(&self, at: u64) -> io::Result<u64> {
-        self.seek(at, Whence::SeekData, at, self.image_size)
-    }
-
-    fn next_hole(&self, at: u64) -> io::Result<u64> {
-        if at >= self.image_size {
-            return Ok(self.image_size);
-        }
-        self.seek(at, Whence::SeekHole, self.image_size, self.image_size)
-    }
-
-    /// `unknown` is the answer where the file system does not keep holes, `none` where there is nothing more.
-    fn seek(&self, at: u64, whence: Whence, unknown: u64, none: u64) -> io::Result<u64> {
-        let offset = i64::try_from(at).map_err(io::Error::other)?;
-        match lseek(self.file, offset, whence) {
-            Ok(found) => Ok(u64::try_from(found).unwrap_or(at).max(at)),
-            Err(Errno::ENXIO) => Ok(none),
-            Err(Errno::EINVAL | Errno::EOPNOTSUPP) => Ok(unknown),
-            Err(error) => Err(error.into()),
         }
     }
 }

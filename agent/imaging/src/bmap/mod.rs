@@ -10,6 +10,7 @@ mod make;
 mod map;
 mod parse;
 mod spans;
+mod sparse;
 mod subset;
 mod verify;
 mod xml;
