@@ -24,7 +24,7 @@ pub struct Busy {
 /// What became of an operation that had the place to run.
 #[derive(Debug)]
 pub enum Begun {
-    Running(JobContext),
+    Running(Box<JobContext>),
     /// It could not be journalled, so it does not run: its record says so.
     Failed,
 }
@@ -157,7 +157,7 @@ impl Jobs {
         drop(state);
         self.events.push(Some(context.id()), started);
         Ok(match journalled {
-            Ok(()) => Begun::Running(context),
+            Ok(()) => Begun::Running(Box::new(context)),
             Err(error) => {
                 self.refuse(&context, error, context.command());
                 Begun::Failed
@@ -294,7 +294,7 @@ mod tests {
 
     fn running(jobs: &Arc<Jobs>, id: &str) -> JobContext {
         match jobs.begin(new_job(id)).unwrap() {
-            Begun::Running(context) => context,
+            Begun::Running(context) => *context,
             Begun::Failed => panic!("{:?}", jobs.get(Front::V2, id)),
         }
     }

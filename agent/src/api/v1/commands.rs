@@ -92,7 +92,7 @@ fn start(agent: &Arc<Agent>, name: &str, params: Map<String, Value>) -> Result<(
     };
     let begun = agent.jobs.begin(job).map_err(|busy| Box::new(fault::busy(&busy)))?;
     match (begun, validity) {
-        (Begun::Running(context), Ok(())) => commands::spawn(agent, spec, params, context),
+        (Begun::Running(context), Ok(())) => commands::spawn(agent, spec, params, *context),
         (Begun::Running(context), Err(error)) => agent.jobs.refuse(&context, error, spec.name),
         (Begun::Failed, _) => {}
     }

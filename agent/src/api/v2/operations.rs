@@ -83,7 +83,7 @@ fn start(agent: &Arc<Agent>, id: String, request: OperationRequest, digest: Stri
     };
     let started = agent.jobs.get(Front::V2, &id).map(|record| record.to_operation());
     if let Begun::Running(context) = begun {
-        commands::spawn(agent, spec, request.params, context);
+        commands::spawn(agent, spec, request.params, *context);
     }
     match started {
         Some(operation) => respond(StatusCode::CREATED, &operation),
