@@ -24,6 +24,8 @@ const DOCUMENT_PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 /// An idle connection may have been closed a moment ago: so many are tried before that is an error.
 const STALE_CONNECTIONS: usize = 3;
+/// `100 Continue` and its like before one answer.
+const INTERIM_ANSWERS: usize = 16;
 
 /// How connections come about.
 #[derive(Clone, Debug)]
@@ -250,6 +252,7 @@ impl Fetcher {
 }
 
 fn read_head(connection: &mut Connection, patience: &Patience) -> Result<Head, Broken> {
+    let mut interim = 0;
     loop {
         match Head::parse(connection.buffered())? {
             Some((head, length)) => {
@@ -257,6 +260,10 @@ fn read_head(connection: &mut Connection, patience: &Patience) -> Result<Head, B
                 // `100 Continue` and its like precede the answer.
                 if !head.status.is_informational() {
                     return Ok(head);
+                }
+                interim += 1;
+                if interim > INTERIM_ANSWERS {
+                    return Err(Broken::fatal("the server answers, and never for good"));
                 }
             }
             None if connection.fill(patience)? == 0 => {

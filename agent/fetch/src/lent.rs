@@ -66,7 +66,10 @@ impl LendPool {
             }
             if !told {
                 told = true;
+                drop(idle);
                 patience.interest().lend_wanted();
+                idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
             patience.check(start, "nobody lent a connection")?;
             idle = match self.arrived.wait_timeout(idle, patience.look()) {

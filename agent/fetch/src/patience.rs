@@ -41,6 +41,11 @@ impl Patience {
         self.stall
     }
 
+    /// The same, giving up sooner.
+    pub(crate) fn at_most(&self, stall: Duration) -> Self {
+        Self::new(self.interest.clone(), self.stall.min(stall))
+    }
+
     /// Longest time that a single call may block.
     pub(crate) fn look(&self) -> Duration {
         LOOK.min(self.stall).max(Duration::from_millis(1))

@@ -1,6 +1,7 @@
 //! A response body as a blocking reader, for the threads that decode and write.
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use crate::FetchError;
 use crate::connection::Connection;
@@ -11,6 +12,8 @@ use crate::patience::Patience;
 
 /// A body that is worth being read to its end for its connection's sake, in bytes.
 const WORTH: u64 = 64 << 10;
+/// Longest silence while that is done.
+const HASTE: Duration = Duration::from_secs(1);
 
 /// Bytes of one response. Dropped before its end, it closes its connection and does not wait for anything.
 pub struct BodyReader {
@@ -98,6 +101,7 @@ impl BodyReader {
         if self.connection.as_ref().is_none_or(|(_, home)| home.is_none()) {
             return;
         }
+        self.patience = self.patience.at_most(HASTE);
         let mut left = WORTH;
         let mut buf = [0; 4096];
         if matches!(self.rest, Rest::Exactly(length) if length > WORTH) {

@@ -68,6 +68,27 @@ fn interim_answers_are_passed_over() {
 }
 
 #[test]
+fn interim_answers_for_ever_are_none() {
+    let server = Server::says("HTTP/1.1 100 Continue\r\n\r\n".repeat(100));
+    let error = direct().open(&url(&server.url("/image")), 0, None, None).unwrap_err();
+    assert_eq!(error.kind, FetchKind::Fatal);
+}
+
+#[test]
+fn what_a_refusal_says_is_not_waited_for_long() {
+    let server = Server::start(|asked, stream| {
+        let answer: &[u8] = match asked.connection {
+            0 => b"HTTP/1.1 307 There\r\nLocation: /there\r\nContent-Length: 100\r\n\r\nnever whole",
+            _ => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        };
+        stream.write_all(answer).is_ok()
+    });
+    let start = Instant::now();
+    assert_eq!(all(direct().open(&url(&server.url("/here")), 0, None, None).unwrap()), b"ok");
+    assert!(start.elapsed() < Duration::from_secs(20), "a minute is the longest silence of a body");
+}
+
+#[test]
 fn what_an_answer_means() {
     for (status, kind) in [
         (500, FetchKind::Retryable),
