@@ -1,11 +1,12 @@
 # make demo   the whole story on a virtual server, to watch
 # make test   everything there is to test
+# make fuzz   every fuzz target for FUZZ_SECONDS (300), in turn
 # make lint   format, clippy, licences and sources of dependencies
 # make bench-imaging   Tacit's writer beside other people's, on this machine: docs/benchmarks.md
 # make clean-lab   takes down what a killed test or demo left behind
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: help setup agent build images debian-image demo test lint bench-imaging clean-lab
+.PHONY: help setup agent build images debian-image demo test fuzz lint bench-imaging clean-lab
 
 timed := tests/setup/timed.sh
 # Tests and the demo make network namespaces and virtual machines: as somebody else than root, through sudo.
@@ -37,6 +38,9 @@ demo: build images debian-image
 
 test: build images
 	@tests/setup/run-tests.sh "$(if $(filter 0,$(shell id -u)),,sudo)"
+
+fuzz: setup
+	@tests/fuzz/run.sh
 
 lint:
 	cargo fmt --all --check

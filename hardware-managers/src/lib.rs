@@ -17,6 +17,9 @@ pub use boot::{
     BootEntryError, BootEntryOutcome, BootEntryReport, BootEntryRequest, BootOrderPolicy, install_boot_entry,
 };
 pub use hints::{RootDeviceError, RootDeviceHints, select_root_device};
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub use machine::fuzz_smbios;
 pub use machine::{Identity, Machine, Roots};
 pub use managers::{
     DeviceFailure, GenericHardwareManager, HardwareManager, Managers, StepContext, StepError, StepObserver,

@@ -5,6 +5,8 @@ mod cpu;
 mod disk_ids;
 mod disks;
 mod firmware;
+#[cfg(any(test, feature = "fuzzing"))]
+mod fuzz;
 mod identity;
 mod interfaces;
 mod roots;
@@ -12,6 +14,8 @@ mod smbios;
 mod view;
 
 pub(crate) use by_path::ata_compatible;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use fuzz::smbios as fuzz_smbios;
 pub use identity::Identity;
 pub use roots::Roots;
 pub(crate) use roots::read_flag;
