@@ -4,7 +4,10 @@
 mod config_drive;
 mod device;
 mod faults;
+mod faulty;
+mod formats;
 mod partition_image;
+mod properties;
 mod qcow2;
 mod round_trip;
 mod sources;
