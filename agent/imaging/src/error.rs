@@ -45,7 +45,7 @@ pub enum Failure {
     UnsupportedFormat { url: String, format: &'static str },
     #[error("{url} holds {format} content packed as {codec}: only raw images are read out of packed files")]
     UnsupportedInside { url: String, codec: &'static str, format: &'static str },
-    #[error("{url} cannot be written")]
+    #[error("{url}: the qcow2 image cannot be written")]
     Qcow2 { url: String, source: Refusal },
     #[error("{url}: the compressed cluster at byte {offset} of the file is damaged")]
     Qcow2Cluster { url: String, offset: u64, source: io::Error },

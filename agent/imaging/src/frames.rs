@@ -4,11 +4,14 @@ use std::io::{self, BufRead};
 
 use crate::codec::{Input, ZSTD_WINDOW_LOG};
 use crate::extent::{Slice, Unit};
+use crate::writers::threads;
 
 /// Longest frame, as served, that is kept together. The blocks that it lies in are taken from a small pool.
 const LONGEST: usize = 3 << 20;
-/// Largest window of a frame that any writer may unpack: each of them keeps one.
-const WINDOW: u64 = 8 << 20;
+/// Largest windows of frames that the writers may unpack, all together: each of them keeps one.
+const WINDOWS: u64 = 8 << 20;
+/// Largest content of a frame that one writer unpacks alone.
+const CONTENT: u64 = 64 << 20;
 /// Longest frame header: magic, descriptor, window, dictionary, content size.
 const HEADER: usize = 18;
 const MAGIC: u32 = 0xfd2f_b528;
@@ -39,7 +42,8 @@ pub(crate) fn next(input: &mut Input) -> io::Result<Next> {
             skip(input, u64::from(len) + 8)?;
             continue;
         }
-        let len = content_size(&head).filter(|&len| magic == MAGIC && window(&head, len) <= WINDOW);
+        let small = |len: &u64| *len <= CONTENT && window(&head, *len) <= WINDOWS / threads() as u64;
+        let len = content_size(&head).filter(small).filter(|_| magic == MAGIC);
         let Some(len) = len else { return Ok(Next::Stream) };
         let Some(slices) = whole(input, &head)? else { return Ok(Next::Stream) };
         return Ok(Next::Frame(Unit { input: slices, len }));

@@ -106,6 +106,11 @@ impl Pipeline {
         self.verdicts.iter().map(|verdict| self.wait(verdict, reporter)?).collect()
     }
 
+    /// Why a thread ended before its time. Sources, too, stop when writing is cancelled, and then that is the reason.
+    pub(crate) fn why(&self, reporter: &Reporter<'_>) -> Failure {
+        if reporter.cancelled() { reporter.cancelled_failure() } else { self.first_failure.take() }
+    }
+
     pub(crate) fn wait<T>(&self, from: &Receiver<T>, reporter: &mut Reporter<'_>) -> Result<T, Failure> {
         loop {
             if reporter.cancelled() {
@@ -115,7 +120,7 @@ impl Pipeline {
             match from.recv_timeout(TICK) {
                 Ok(value) => return Ok(value),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(self.first_failure.take()),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.why(reporter)),
             }
         }
     }

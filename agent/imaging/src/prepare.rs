@@ -159,7 +159,7 @@ impl<'t> Writer<'t> {
             return Err(Failure::MapSize { url: url(), image: image.bytes, map: size });
         }
         if size > room {
-            return Err(self.too_large(&survey.url, size, true));
+            return Err(self.too_large(&survey.url, size, true, room));
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl<'t> Writer<'t> {
     /// The table of a disk image, which fits this disk and has a place for the config drive.
     fn check_whole(&self, survey: &Survey, drive_len: Option<u64>) -> Result<Table, Failure> {
         if let Some(image) = survey.size.filter(|image| image.bytes > self.size) {
-            return Err(self.too_large(&survey.url, image.bytes, image.exact));
+            return Err(self.too_large(&survey.url, image.bytes, image.exact, self.size));
         }
         let table = Table::inspect(&survey.head, self.sector, self.blocks()).map_err(|source| {
             Failure::Table { url: survey.url.clone(), device: self.device.clone(), source }
@@ -193,8 +193,9 @@ impl<'t> Writer<'t> {
         move |source| Failure::Layout { device: device.clone(), source }
     }
 
-    pub(crate) fn too_large(&self, url: &str, image: u64, exact: bool) -> Failure {
+    /// `room` is what the image may fill of the disk, in bytes.
+    pub(crate) fn too_large(&self, url: &str, image: u64, exact: bool, room: u64) -> Failure {
         let (url, device) = (url.to_owned(), self.device.clone());
-        Failure::TooLarge { url, image, exact, device, disk: self.size }
+        Failure::TooLarge { url, image, exact, device, disk: room }
     }
 }

@@ -12,7 +12,10 @@ use crate::pool::BLOCK;
 use crate::target::TargetError;
 use crate::veil::{Veil, is_zero};
 
-/// What was written where: 24 bytes for a write of usually a MiB.
+/// Notes that are kept before they are checked: 6 MiB of them, usually of 256 GiB.
+const FULL: usize = 256 << 10;
+
+/// What was written where and has not been read back: 24 bytes for a write of usually a MiB.
 ///
 /// The disk is not an adversary but may be broken, so a fast hash without a key serves.
 #[derive(Debug, Default)]
@@ -22,21 +25,30 @@ pub(crate) struct Ledger(Mutex<Vec<Entry>>);
 struct Entry {
     start: u64,
     len: u64,
-    /// Zeros where there is none.
-    hash: Option<u64>,
+    /// [`ZEROS`] for zeros.
+    hash: u64,
 }
 
+/// Stands for zeros of any length. A write with this hash would be taken for one that differs, and fail.
+const ZEROS: u64 = u64::MAX;
+
 impl Ledger {
-    pub(crate) fn note(&self, start: u64, bytes: &[u8]) {
-        self.push(Entry { start, len: bytes.len() as u64, hash: Some(xxh3_64(bytes)) });
+    /// Notes what was written. Returns a ledger that is full and has to be checked, if this made it so.
+    pub(crate) fn note(&self, start: u64, bytes: &[u8]) -> Option<Self> {
+        self.push(Entry { start, len: bytes.len() as u64, hash: xxh3_64(bytes) })
     }
 
-    pub(crate) fn note_zeros(&self, start: u64, len: u64) {
-        self.push(Entry { start, len, hash: None });
+    /// As [`Self::note`], for zeros.
+    pub(crate) fn note_zeros(&self, start: u64, len: u64) -> Option<Self> {
+        self.push(Entry { start, len, hash: ZEROS })
     }
 
-    fn push(&self, entry: Entry) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    fn push(&self, entry: Entry) -> Option<Self> {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entry.len > 0 {
+            entries.push(entry);
+        }
+        (entries.len() >= FULL).then(|| Self(Mutex::new(std::mem::take(&mut entries))))
     }
 
     /// Reads everything through the veil, on several threads, and returns the first range that is not as it was written.
@@ -61,10 +73,7 @@ impl Ledger {
                     let buf = &mut buf[..BLOCK.min((end - at) as usize)];
                     veil.read(at, buf)?;
                     read.fetch_add(buf.len() as u64, Ordering::Relaxed);
-                    let right = match entry.hash {
-                        Some(hash) => hash == xxh3_64(buf),
-                        None => is_zero(buf),
-                    };
+                    let right = if entry.hash == ZEROS { is_zero(buf) } else { entry.hash == xxh3_64(buf) };
                     if !right {
                         return Ok(Some(at..at + buf.len() as u64));
                     }

@@ -4,8 +4,10 @@ use crate::error::Failure;
 use crate::partition::Partition;
 use crate::partitioned::PartitionsMade;
 use crate::place::{PlaceError, place};
+use crate::pool::BLOCK;
 use crate::prepare::{Arrangement, Writer};
 use crate::progress::Reporter;
+use crate::request::Verify;
 use crate::table::Table;
 use crate::veil::Veil;
 
@@ -63,12 +65,29 @@ impl Writer<'_> {
             None => None,
             Some(drive) => {
                 let partition = place(drive, &mut table, veil, self.sector.into(), self.blocks());
-                Some(partition.map_err(|error| match error {
+                let partition = partition.map_err(|error| match error {
                     PlaceError::Drive(source) => self.no_config_drive()(source),
                     PlaceError::Disk(source) => self.failed("writing the config drive")(source),
-                })?)
+                })?;
+                if self.verify == Verify::Full {
+                    self.read_back_drive(drive, partition.start_lba * u64::from(self.sector), veil)?;
+                }
+                Some(partition)
             }
         };
         Ok(Revealed { table, config_drive, made: None })
+    }
+
+    fn read_back_drive(&self, drive: &[u8], start: u64, veil: &Veil<'_>) -> Result<(), Failure> {
+        veil.flush().map_err(self.failed("flushing"))?;
+        let mut found = vec![0; drive.len().min(BLOCK)];
+        for (offset, written) in (start..).step_by(BLOCK).zip(drive.chunks(BLOCK)) {
+            let found = &mut found[..written.len()];
+            veil.read(offset, found).map_err(self.failed("reading back the config drive"))?;
+            if found != written {
+                return Err(Failure::ReadBack { device: self.device.clone(), offset });
+            }
+        }
+        Ok(())
     }
 }

@@ -41,7 +41,7 @@ impl Writer<'_> {
         if let Plan::Ranges(ranges) = &plan {
             reporter.progress.source_total = Some(ranges.iter().map(|range| range.end - range.start).sum());
         }
-        Ok((Sieve { wanted, holes, sparse }, plan))
+        Ok((Sieve { wanted, holes, sparse, strict: !alone }, plan))
     }
 
     /// The ranges and holes that are not on the disk as they should be.

@@ -1,21 +1,23 @@
 //! From bytes as served to extents of the disk: unpacking and the image's format, in one pass.
 
+use std::io;
 use std::ops::Range;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::bmap::{Bmap, RangeVerifier};
+use crate::bmap::{Bmap, RangeError, RangeVerifier};
 use crate::codec::{DecodeStop, Emit, Input, Piece, drain, unpack};
 use crate::error::Failure;
-use crate::extent::{Extent, Packed, Slice, UnitCodec};
+use crate::extent::{Extent, Packed, Slice, Unit, UnitCodec};
 use crate::fetch::Stop;
 use crate::frames::{self, Next};
 use crate::pipeline::{FirstFailure, QUEUE, spawn};
-use crate::pool::Pool;
+use crate::pool::{BLOCK, Pool};
 use crate::qcow2::{self, PassError};
 use crate::sniff::Codec;
 use crate::survey::Content;
+use crate::veil::is_zero;
 
 /// The extents of an image on their way to the writers.
 pub(crate) struct Extents {
@@ -32,6 +34,8 @@ pub(crate) struct Sieve {
     pub(crate) holes: Vec<Range<u64>>,
     /// Whether nothing else than what is wanted comes.
     pub(crate) sparse: bool,
+    /// Whether others vouch for the whole image: then its holes must be zeros there, as they will be on the disk.
+    pub(crate) strict: bool,
 }
 
 /// Starts the transforming thread.
@@ -88,6 +92,9 @@ fn sift(
         }
         let mut emit = |offset: u64, bytes: Slice| {
             let mapped = verifier.push(offset, &bytes).map_err(differs)?;
+            if sieve.strict {
+                check_holes(offset, &bytes, &mapped).map_err(differs)?;
+            }
             mapped.into_iter().try_for_each(|(offset, bytes)| send(to, Extent::Data { offset, bytes }))
         };
         let end = match content {
@@ -101,6 +108,20 @@ fn sift(
         }
         Ok(map)
     })
+}
+
+/// Whether what is not mapped of some bytes is zero.
+fn check_holes(offset: u64, bytes: &[u8], mapped: &[(u64, Slice)]) -> Result<(), RangeError> {
+    let end = offset + bytes.len() as u64;
+    let mut at = offset;
+    let behind = mapped.iter().map(|(start, part)| (*start, start + part.len() as u64));
+    for (start, next) in behind.chain([(end, end)]) {
+        if !is_zero(&bytes[(at - offset) as usize..(start - offset) as usize]) {
+            return Err(RangeError::NotZero { start: at, end: start });
+        }
+        at = next;
+    }
+    Ok(())
 }
 
 fn unpack_stream(codec: Codec, url: &str, served: Receiver<Piece>, emit: &mut Emit<'_>) -> Result<u64, Stop> {
@@ -172,28 +193,68 @@ fn send(to: &Sender<Extent>, extent: Extent) -> Result<(), Stop> {
     to.send(extent).map_err(|_| Stop::Abandoned)
 }
 
-/// Short frames go to the writers as they are; long ones are unpacked here.
+/// Short frames go to the writers as they are, tiny ones together; long ones are unpacked here.
 fn unpack_frames(input: &mut Input, to: &Sender<Extent>) -> Result<u64, DecodeStop> {
     let pool = Pool::new(crate::codec::BLOCKS);
-    let mut offset = 0;
+    let mut batch = Frames::default();
     loop {
+        let offset = batch.end;
         let damaged = |source| DecodeStop::Damaged { decoded: offset, source };
         match frames::next(input).map_err(damaged)? {
-            Next::End => return Ok(offset),
             Next::Frame(unit) => {
-                let len = unit.len;
-                let packed = Packed { offset, codec: UnitCodec::Zstd, units: vec![unit] };
-                send(to, Extent::Packed(packed))?;
-                offset = offset.checked_add(len).ok_or_else(|| {
-                    let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "its sizes overflow");
-                    DecodeStop::Damaged { decoded: offset, source }
-                })?;
+                if !batch.has_room_for(&unit) {
+                    batch.flush(to)?;
+                }
+                batch.add(unit).map_err(damaged)?;
             }
             Next::Stream => {
+                batch.flush(to)?;
                 let emit: &mut Emit<'_> = &mut send_data(to);
                 let mut decoder = frames::decoder(input).map_err(damaged)?;
-                offset = drain(&mut decoder, &pool, offset, emit)?;
+                batch.end = drain(&mut decoder, &pool, offset, emit)?;
+            }
+            Next::End => {
+                batch.flush(to)?;
+                return Ok(offset);
             }
         }
+    }
+}
+
+/// Frames that lie together on the disk.
+#[derive(Default)]
+struct Frames {
+    units: Vec<Unit>,
+    /// Unpacked bytes of these.
+    len: u64,
+    /// Where on the disk they end.
+    end: u64,
+}
+
+impl Frames {
+    /// More frames than this hold nothing, or next to nothing.
+    const MOST: usize = 4096;
+
+    fn has_room_for(&self, unit: &Unit) -> bool {
+        let parts = self.units.iter().chain([unit]).flat_map(|unit| &unit.input);
+        let packed: usize = parts.map(|part| part.len()).sum();
+        self.units.len() < Self::MOST && packed <= BLOCK && self.len + unit.len <= BLOCK as u64
+    }
+
+    fn add(&mut self, unit: Unit) -> io::Result<()> {
+        let overflow = || io::Error::new(io::ErrorKind::InvalidData, "its sizes overflow");
+        self.end = self.end.checked_add(unit.len).ok_or_else(overflow)?;
+        self.len += unit.len;
+        self.units.push(unit);
+        Ok(())
+    }
+
+    fn flush(&mut self, to: &Sender<Extent>) -> Result<(), Stop> {
+        let units = std::mem::take(&mut self.units);
+        let offset = self.end - std::mem::take(&mut self.len);
+        if units.is_empty() {
+            return Ok(());
+        }
+        send(to, Extent::Packed(Packed { offset, codec: UnitCodec::Zstd, units }))
     }
 }

@@ -213,6 +213,11 @@ impl<'t> Veil<'t> {
         Ok(())
     }
 
+    /// Waits until what was written is on stable storage.
+    pub(crate) fn flush(&self) -> Result<(), TargetError> {
+        self.target.flush()
+    }
+
     /// Reads what the disk will hold once revealed.
     pub(crate) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), TargetError> {
         for span in self.spans(offset, buf.len() as u64) {

@@ -82,7 +82,8 @@ impl Writer<'_> {
             fault: Mutex::new(None),
         };
         if let Arrangement::Partition(layout) = &arrangement {
-            layout.furnish(veil, self.config_drive.as_deref()).map_err(self.cannot_lay_out())?;
+            let drive = self.config_drive.as_deref();
+            reporter.attend(|_| layout.furnish(veil, drive))?.map_err(self.cannot_lay_out())?;
         }
         let image_bytes = self.fill(&destination, &pipeline, extents, &url, reporter)?;
         reporter.stage("verify");
@@ -149,8 +150,11 @@ impl Writer<'_> {
         let fault = destination.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
         match fault {
             // Nothing there means that the extents stopped coming before the image's end.
-            None => image_bytes.recv().map_err(|_| pipeline.first_failure.take()),
-            Some(WriteStop::TooLarge { end }) => Err(self.too_large(url, end, false)),
+            None => image_bytes.recv().map_err(|_| pipeline.why(reporter)),
+            Some(WriteStop::TooLarge { end }) => Err(self.too_large(url, end, false, destination.room)),
+            Some(WriteStop::ReadBack { offset }) => {
+                Err(Failure::ReadBack { device: self.device.clone(), offset })
+            }
             Some(WriteStop::Unpack { offset, source }) => {
                 Err(Failure::Unit { url: url.to_owned(), offset, source })
             }

@@ -51,6 +51,10 @@ pub(crate) enum WriteStop {
         doing: &'static str,
         source: TargetError,
     },
+    /// The disk gave back something else than was written.
+    ReadBack {
+        offset: u64,
+    },
 }
 
 fn disk(doing: &'static str) -> impl Fn(TargetError) -> WriteStop {
@@ -115,20 +119,22 @@ impl Hand<'_> {
         for unit in &packed.units {
             let end = offset + unit.len;
             let mut reader = self.unpacker.reader(unit, packed.codec).map_err(unpack)?;
-            while offset < end {
+            while offset < end && !to.stop.load(Ordering::Relaxed) {
                 let out = &mut self.unpacked[..BLOCK.min((end - offset) as usize)];
                 reader.read_exact(out).map_err(unpack)?;
                 put_data(to, present, offset, out)?;
                 offset += out.len() as u64;
             }
-            expect_end(&mut *reader).map_err(unpack)?;
+            if offset == end {
+                expect_end(&mut *reader).map_err(unpack)?;
+            }
         }
         Ok(())
     }
 
     /// Holes may be as long as disks are: in pieces, so that writing can be stopped.
     fn put_hole(&mut self, offset: u64, len: u64) -> Result<(), WriteStop> {
-        const PIECE: u64 = 256 << 20;
+        const PIECE: u64 = 32 << 20;
         let to = self.to;
         let start = to.place(offset, len)?;
         let mut done = 0;
@@ -142,10 +148,7 @@ impl Hand<'_> {
             to.counters.target_bytes.fetch_add(piece, Ordering::Relaxed);
             done += piece;
         }
-        if let Some(ledger) = &to.ledger {
-            ledger.note_zeros(start, len);
-        }
-        Ok(())
+        to.check(to.ledger.as_ref().and_then(|ledger| ledger.note_zeros(start, len)))
     }
 
     fn clear_what_differs(&mut self, start: u64, len: u64) -> Result<(), WriteStop> {
@@ -162,6 +165,18 @@ impl Hand<'_> {
 }
 
 impl Destination<'_> {
+    /// Reads back what a full ledger holds.
+    fn check(&self, full: Option<Ledger>) -> Result<(), WriteStop> {
+        let Some(ledger) = full else { return Ok(()) };
+        self.veil.flush().map_err(disk("flushing"))?;
+        let stopped = || self.stop.load(Ordering::Relaxed);
+        let found = ledger.first_difference(self.veil, 1, &self.counters.read_bytes, &stopped);
+        match found.map_err(disk("reading back the image"))? {
+            Some(range) => Err(WriteStop::ReadBack { offset: range.start }),
+            None => Ok(()),
+        }
+    }
+
     /// Where on the disk something lies that lies at `offset` in the image.
     fn place(&self, offset: u64, len: u64) -> Result<u64, WriteStop> {
         match offset.checked_add(len) {
@@ -173,14 +188,11 @@ impl Destination<'_> {
 
 fn put_data(to: &Destination<'_>, present: &mut [u8], offset: u64, bytes: &[u8]) -> Result<(), WriteStop> {
     let at = to.place(offset, bytes.len() as u64)?;
-    if let Some(ledger) = &to.ledger {
-        ledger.note(at, bytes);
-    }
     if to.compare {
         to.veil.update(at, bytes, present).map_err(disk("comparing and writing the image"))?;
     } else {
         to.veil.write(at, bytes).map_err(disk("writing the image"))?;
     }
     to.counters.target_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-    Ok(())
+    to.check(to.ledger.as_ref().and_then(|ledger| ledger.note(at, bytes)))
 }

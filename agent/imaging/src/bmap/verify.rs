@@ -27,6 +27,8 @@ pub enum RangeError {
     Missing { start: u64, end: u64 },
     #[error("the image has bytes behind {image_size}, where it ends by its map")]
     TooLong { image_size: u64 },
+    #[error("bytes {start} to {end} of the image hold data, its map says that there are none")]
+    NotZero { start: u64, end: u64 },
 }
 
 /// A part of a range, and whether it is the last one.

@@ -9,7 +9,7 @@ use super::segment::{self, Piece, Segment};
 
 /// Most memory that the map of an image may take, in bytes: four bytes a compressed cluster make this enough for
 /// 400 GB in clusters of 64 KiB. Runs of plain clusters take next to nothing.
-pub(super) const LIMIT: usize = 24 << 20;
+pub(super) const LIMIT: usize = 16 << 20;
 /// What an L2 table may cost apart from its records, while it is read or while the pass is within it.
 const PER_TABLE: usize = 160;
 

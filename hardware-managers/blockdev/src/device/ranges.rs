@@ -81,7 +81,8 @@ impl Device {
 
     fn zero_range(&self, offset: u64, len: u64) -> io::Result<()> {
         let end = offset + len;
-        let block = u64::from(self.logical_sector().max(1));
+        // What direct I/O cannot address alone shares its block with a neighbour, which may be writing it back just now.
+        let block = u64::from(self.logical_sector().max(1)).max(self.alignment);
         let (first, last) = (offset.next_multiple_of(block), end - end % block);
         if last.saturating_sub(first) < WORTH_A_REQUEST {
             return self.write_zeros(offset, end);

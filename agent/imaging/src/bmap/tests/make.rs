@@ -152,7 +152,8 @@ proptest! {
         if scan_zeros {
             for range in map.ranges() {
                 let bytes = &image[range.bytes.start as usize..range.bytes.end as usize];
-                let zeros = bytes.chunks(4096).map(|block| block.iter().all(|&byte| byte == 0)).collect::<Vec<_>>();
+                // Not the image's last block where it is cut: with it, a run may be shorter than it looks.
+                let zeros = bytes.chunks_exact(4096).map(|block| block.iter().all(|&byte| byte == 0)).collect::<Vec<_>>();
                 prop_assert!(zeros.chunk_by(|a, b| a == b).all(|run| !run[0] || run.len() < 16));
             }
         }
