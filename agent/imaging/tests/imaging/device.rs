@@ -1,45 +1,12 @@
 //! A real block device, and someone else's opinion about the partition table on it.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::loops::Loop;
 use crate::support::*;
 use tacit_blockdev::{Access, Device};
 use tacit_imaging::write_image;
-
-/// A loop device, detached when dropped.
-struct Loop {
-    path: PathBuf,
-    _backing: tempfile::NamedTempFile,
-}
-
-impl Loop {
-    /// `None` without the right to make one.
-    fn new(len: usize, sector: u32) -> Option<Self> {
-        File::options().read(true).write(true).open("/dev/loop-control").ok()?;
-        let backing = tempfile::NamedTempFile::new().unwrap();
-        backing.as_file().set_len(len as u64).unwrap();
-        let output = Command::new("losetup")
-            .args(["--find", "--show", "--sector-size", &sector.to_string()])
-            .arg(backing.path())
-            .output()
-            .ok()?;
-        if !output.status.success() {
-            eprintln!("no loop device: {}", String::from_utf8_lossy(&output.stderr));
-            return None;
-        }
-        let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
-        Some(Self { path, _backing: backing })
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        let status = Command::new("losetup").arg("--detach").arg(&self.path).status();
-        assert!(status.is_ok_and(|status| status.success()), "{} stays", self.path.display());
-    }
-}
 
 /// Has `sgdisk`, where it is installed, look for faults.
 fn assert_sgdisk_agrees(disk: &Path) {

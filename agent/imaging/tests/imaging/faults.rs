@@ -156,9 +156,16 @@ fn images_that_turn_out_larger_than_the_disk_leave_nothing_to_boot() {
 fn other_formats_are_refused_by_name() {
     let mut iso = vec![0; 40_000];
     iso[32769..32774].copy_from_slice(b"CD001");
-    for (head, name) in
-        [(b"QFI\xfb\0\0\0\x03".to_vec(), "qcow2"), (b"vhdxfile".to_vec(), "vhdx"), (iso, "iso")]
-    {
+    let mut vdi = vec![0; 100];
+    vdi[64..68].copy_from_slice(&[0x7f, 0x10, 0xda, 0xbe]);
+    for (head, name) in [
+        (b"KDMV".to_vec(), "vmdk"),
+        (b"conectix".to_vec(), "vhd"),
+        (b"vhdxfile".to_vec(), "vhdx"),
+        (vdi, "vdi"),
+        (b"QED\0".to_vec(), "qed"),
+        (iso, "iso"),
+    ] {
         for packing in PACKINGS {
             for declared in [None, Some("raw"), Some("qcow2")] {
                 let served = pack(&[&head[..], &[0; 100]].concat(), packing);

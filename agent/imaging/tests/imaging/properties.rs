@@ -69,12 +69,11 @@ fn check_disk_fault(served: &Served, fault: DiskFault, mode: WriteMode, verify: 
 
 #[test]
 fn a_disk_that_fails_once_at_any_mib_leaves_nothing_to_boot() {
-    let kinds =
-        [Kind::Errno(EIO), Kind::Errno(ENOSPC), Kind::Errno(EINTR), Kind::Short(EIO), Kind::Short(ENOSPC)];
+    let mut errnos = [EIO, ENOSPC, EINTR].into_iter().cycle();
     for served in FORMATS.iter() {
         for byte in boundaries(DISK) {
-            for kind in kinds {
-                let fault = DiskFault { at: At::Byte(byte), kind, times: 1 };
+            for kind in [Kind::Errno, Kind::Short] {
+                let fault = DiskFault { at: At::Byte(byte), kind: kind(errnos.next().unwrap()), times: 1 };
                 check_disk_fault(served, fault, WriteMode::All, Verify::Revealed);
             }
         }
@@ -83,9 +82,10 @@ fn a_disk_that_fails_once_at_any_mib_leaves_nothing_to_boot() {
 
 #[test]
 fn a_disk_that_fails_once_at_any_operation_leaves_nothing_to_boot() {
-    for served in FORMATS.iter() {
-        for number in 0.. {
-            let kind = [Kind::Errno(EIO), Kind::Short(EIO)][number % 2];
+    for (index, served) in FORMATS.iter().enumerate() {
+        // Every other one: formats have most of them in common.
+        for number in (index % 2..).step_by(2) {
+            let kind = [Kind::Errno(EIO), Kind::Short(EIO)][number / 2 % 2];
             let fault = DiskFault { at: At::Operation(number), kind, times: 1 };
             let what = format!("{} {fault:?}", served.name);
             let disk = FaultyDisk::new(Disk::new(DISK), fault);
@@ -104,7 +104,8 @@ fn a_disk_that_fails_once_at_any_operation_leaves_nothing_to_boot() {
 fn assert_nothing_unverified_boots(what: &str, content: &[u8]) {
     let old = old_content(DISK, 512);
     let untouched = content.iter().zip(&old).all(|(now, old)| now == old || *now == 0);
-    let complete = content[MIB..DISK - MIB] == EXPECTED[MIB..DISK - MIB];
+    // What makes a table valid comes last: the last block, then the first ones.
+    let complete = content[4096..DISK - 512] == EXPECTED[4096..DISK - 512];
     assert!(untouched || complete || !is_bootable(content, 512), "{what}");
 }
 
@@ -112,15 +113,13 @@ fn assert_nothing_unverified_boots(what: &str, content: &[u8]) {
 fn a_disk_that_fails_for_good_anywhere_boots_nothing_unverified() {
     for served in FORMATS.iter() {
         for byte in [0, 510, 512, 4096, MIB - 1, 2 * MIB, DISK - MIB, DISK - 512, DISK - 1] {
-            for kind in [Kind::Errno(EIO), Kind::Short(EIO)] {
-                let fault = DiskFault { at: At::Byte(byte), kind, times: usize::MAX };
-                let what = format!("{} {fault:?}", served.name);
-                let disk = FaultyDisk::new(Disk::new(DISK), fault);
-                let error = write_to(&disk, intact(served)).unwrap_err();
-                let edge = !(MIB..DISK - MIB).contains(&byte);
-                assert_eq!(error.closed(), !edge, "{what}: {error}");
-                assert_nothing_unverified_boots(&what, &disk.disk.content());
-            }
+            let fault = DiskFault { at: At::Byte(byte), kind: Kind::Short(EIO), times: usize::MAX };
+            let what = format!("{} {fault:?}", served.name);
+            let disk = FaultyDisk::new(Disk::new(DISK), fault);
+            let error = write_to(&disk, intact(served)).unwrap_err();
+            let edge = !(MIB..DISK - MIB).contains(&byte);
+            assert_eq!(error.closed(), !edge, "{what}: {error}");
+            assert_nothing_unverified_boots(&what, &disk.disk.content());
         }
     }
 }
@@ -149,9 +148,10 @@ const TROUBLES: [Trouble; 5] =
 
 #[test]
 fn a_source_that_recovers_is_continued_at_any_mib() {
+    let mut troubles = TROUBLES.into_iter().cycle();
     for served in FORMATS.iter() {
         for at in boundaries(served.bytes.len()) {
-            for trouble in TROUBLES {
+            for trouble in troubles.by_ref().take(2) {
                 // One time less than is tried.
                 let fault = SourceFault { at, trouble, times: quick().attempts as usize - 1 };
                 let (result, _) = check_source_fault(served, &[fault]);
