@@ -7,10 +7,16 @@
 //! as wiped that it did not read back through a newly opened device. It knows no HTTP, no images and no conductor.
 
 mod boot;
+mod burnin;
+mod drives;
+mod erase;
+mod health;
 pub mod hints;
+mod inject;
 mod machine;
 mod managers;
 mod partitions;
+mod raid;
 mod wipe;
 
 pub use boot::{

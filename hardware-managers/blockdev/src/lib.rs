@@ -6,6 +6,7 @@
 //! policy: it never chooses a device, and it does nothing to one but what its caller asks for.
 
 mod buffer;
+mod commands;
 mod device;
 mod error;
 mod holders;
@@ -15,6 +16,7 @@ mod nic;
 mod stat;
 
 pub use buffer::AlignedBuf;
+pub use commands::{CommandError, Drive, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
 pub use device::{Access, Device};
 pub use error::Error;
 pub use holders::{HeldBy, Holder, holders};

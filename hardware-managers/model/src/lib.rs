@@ -10,5 +10,5 @@ mod step;
 pub use inventory::{
     BlockDevice, BootInfo, Cpu, Firmware, Inventory, Memory, NetworkInterface, SystemVendorInfo,
 };
-pub use proof::{EraseStandard, Proof, ProofResult};
+pub use proof::{DevicePlan, EraseStandard, PlanVerdict, PlannedMethod, Proof, ProofResult};
 pub use step::{ArgInfo, ProgressUnit, Step};

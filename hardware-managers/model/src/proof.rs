@@ -1,15 +1,29 @@
-//! What a destructive step can show for itself. Success without a proof is a bug.
+//! What a destructive step intends, and what it can show for itself. Success without a proof is a bug.
 
 use serde::{Deserialize, Serialize};
 
 /// Evidence that one device was treated as asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
     /// Device node.
     pub device: String,
     pub serial: Option<String>,
     pub model: Option<String>,
-    /// Short name of what was done: `metadata-wipe`, …
+    #[serde(default)]
+    pub wwn: Option<String>,
+    /// Revision of the device's firmware.
+    #[serde(default)]
+    pub firmware: Option<String>,
+    /// Bytes.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// RFC 3339, UTC.
+    #[serde(default)]
+    pub started: Option<String>,
+    /// RFC 3339, UTC.
+    #[serde(default)]
+    pub finished: Option<String>,
+    /// Short name of what was done: `metadata-wipe`, `nvme-sanitize-crypto`, `overwrite`, …
     pub method: String,
     pub standard: EraseStandard,
     /// What was done and found, one line each, in order.
@@ -20,18 +34,57 @@ pub struct Proof {
 }
 
 /// The words of NIST SP 800-88r2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EraseStandard {
     /// Only metadata was removed: not sanitisation in the sense of the standard.
+    #[default]
     None,
     Clear,
     Purge,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProofResult {
     Proven,
+    #[default]
     Skipped,
+}
+
+/// What a destructive step would do to one device, and why: all that `dry_run` returns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DevicePlan {
+    /// Device node.
+    pub device: String,
+    pub serial: Option<String>,
+    pub model: Option<String>,
+    pub verdict: PlanVerdict,
+    /// Why it is skipped or refused; what is known of it otherwise.
+    pub reasons: Vec<String>,
+    /// In the order in which they are tried; the first that succeeds is proven and ends the work on the device.
+    pub methods: Vec<PlannedMethod>,
+}
+
+/// What is to become of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlanVerdict {
+    Erase,
+    /// Left alone, and the step succeeds.
+    Skip,
+    /// Left alone, and the step fails.
+    Refuse,
+}
+
+/// One way to erase a device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedMethod {
+    /// As [`Proof::method`].
+    pub method: String,
+    pub standard: EraseStandard,
+    /// What the device says that it takes.
+    pub estimated_seconds: Option<u64>,
+    /// Why this one, here.
+    pub reason: String,
 }

@@ -13,3 +13,7 @@ mod report;
 pub use error::BootEntryError;
 pub use install::install_boot_entry;
 pub use report::{BootEntryOutcome, BootEntryReport, BootEntryRequest, BootOrderPolicy};
+
+use crate::managers::StepSpecification;
+
+pub(crate) const STEPS: &[StepSpecification] = &[];

@@ -38,6 +38,11 @@ impl Managers {
         self.steps(|manager| manager.deploy_steps())
     }
 
+    /// Service steps by class name, each step at one manager only.
+    pub fn service_steps(&self) -> BTreeMap<String, Vec<Step>> {
+        self.steps(|manager| manager.service_steps())
+    }
+
     /// Version of each manager by name: what a conductor echoes, and a mismatch of which ends a cleaning.
     pub fn versions(&self) -> BTreeMap<String, String> {
         self.loaded

@@ -1,14 +1,13 @@
 //! The manager that works on any machine.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tacit_model::Step;
 
 use super::error::StepError;
 use super::manager::{HardwareManager, StepContext, SupportLevel};
+use super::specification::StepSpecification;
 use crate::machine::Machine;
-use crate::wipe;
-
-const ERASE_METADATA: &str = "erase_devices_metadata";
+use crate::{burnin, erase, health, inject, raid, wipe};
 
 /// Default steps, in IPA's names and priorities (IPA contract §5.1).
 #[derive(Clone, Debug)]
@@ -16,21 +15,18 @@ pub struct GenericHardwareManager {
     machine: Machine,
 }
 
+const STEPS: [&[StepSpecification]; 7] =
+    [wipe::STEPS, erase::STEPS, raid::STEPS, burnin::STEPS, inject::STEPS, health::STEPS, crate::boot::STEPS];
+
 impl GenericHardwareManager {
     pub fn new(machine: Machine) -> Self {
         Self { machine }
     }
 }
 
-fn erase_metadata(priority: i32) -> Step {
-    Step {
-        interface: "deploy".to_owned(),
-        step: ERASE_METADATA.to_owned(),
-        priority,
-        reboot_requested: false,
-        abortable: true,
-        argsinfo: std::collections::BTreeMap::new(),
-    }
+fn offers(priority: fn(&StepSpecification) -> Option<i32>) -> Vec<Step> {
+    let all = STEPS.into_iter().flatten();
+    all.filter_map(|step| priority(step).map(|priority| step.offer(priority))).collect()
 }
 
 impl HardwareManager for GenericHardwareManager {
@@ -51,20 +47,21 @@ impl HardwareManager for GenericHardwareManager {
     }
 
     fn clean_steps(&self) -> Vec<Step> {
-        vec![erase_metadata(99)]
+        offers(|step| step.clean)
     }
 
     fn deploy_steps(&self) -> Vec<Step> {
-        vec![erase_metadata(0)]
+        offers(|step| step.deploy)
+    }
+
+    fn service_steps(&self) -> Vec<Step> {
+        offers(|step| step.service)
     }
 
     fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<Value, StepError> {
-        match step {
-            ERASE_METADATA => {
-                let proofs = wipe::erase_devices_metadata(&self.machine, context.node, context.observer)?;
-                Ok(json!({ "proofs": proofs }))
-            }
-            _ => Err(StepError::Unsupported { manager: self.name().to_owned(), step: step.to_owned() }),
+        match STEPS.into_iter().flatten().find(|known| known.name == step) {
+            Some(known) => (known.run)(&self.machine, context),
+            None => Err(StepError::Unsupported { manager: self.name().to_owned(), step: step.to_owned() }),
         }
     }
 }

@@ -26,6 +26,24 @@ pub struct StepContext<'a> {
     pub observer: &'a dyn StepObserver,
 }
 
+impl StepContext<'_> {
+    /// Whether only the plan is wanted.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::InvalidParameter`] when `dry_run` is no boolean: what was meant to be tried must not be done.
+    pub fn dry_run(&self) -> Result<bool, StepError> {
+        match self.args.get("dry_run") {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(wanted)) => Ok(*wanted),
+            Some(other) => Err(StepError::InvalidParameter {
+                parameter: "dry_run".to_owned(),
+                problem: format!("must be true or false, not {other}"),
+            }),
+        }
+    }
+}
+
 /// Hears how far a step is and says whether it should stop.
 pub trait StepObserver: Sync {
     /// `done` of `total`, both counted in `unit`.
@@ -51,6 +69,10 @@ pub trait HardwareManager: Send + Sync {
     fn clean_steps(&self) -> Vec<Step>;
 
     fn deploy_steps(&self) -> Vec<Step>;
+
+    fn service_steps(&self) -> Vec<Step> {
+        Vec::new()
+    }
 
     /// Runs a step to its end.
     ///

@@ -75,9 +75,9 @@ fn proof(disk: &BlockDevice) -> Proof {
         model: disk.model.clone(),
         method: "metadata-wipe".to_owned(),
         standard: EraseStandard::None,
-        actions: Vec::new(),
-        verification: Vec::new(),
-        result: ProofResult::Skipped,
+        wwn: disk.wwn.clone(),
+        size: Some(disk.size),
+        ..Proof::default()
     }
 }
 

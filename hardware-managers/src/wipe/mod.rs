@@ -10,4 +10,4 @@ mod skip;
 mod step;
 
 pub use skip::SkipList;
-pub(crate) use step::erase_devices_metadata;
+pub(crate) use step::STEPS;

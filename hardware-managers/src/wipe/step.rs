@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tacit_blockdev::{Access, Device, Error};
 use tacit_model::{BlockDevice, ProgressUnit, Proof};
 
@@ -12,10 +12,26 @@ use super::guard::protected_content;
 use super::plan::Plan;
 use super::skip::SkipList;
 use crate::machine::{Machine, read_flag};
-use crate::managers::{DeviceFailure, StepError, StepObserver};
+use crate::managers::{DeviceFailure, StepContext, StepError, StepObserver, StepSpecification};
 
 /// Label of the floppy image by which BMCs of old hand over parameters.
 const PARAMETER_MEDIUM: &[u8; 11] = b"IR-VFD-DEV ";
+
+pub(crate) const STEPS: &[StepSpecification] = &[StepSpecification {
+    name: "erase_devices_metadata",
+    interface: "deploy",
+    clean: Some(99),
+    deploy: Some(0),
+    service: None,
+    abortable: true,
+    arguments: &[],
+    run,
+}];
+
+fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
+    let proofs = erase_devices_metadata(machine, context.node, context.observer)?;
+    Ok(json!({ "proofs": proofs }))
+}
 
 enum Decision {
     Skip(&'static str),
@@ -28,7 +44,7 @@ enum Decision {
 /// # Errors
 ///
 /// [`StepError::Erase`] names every disk that failed, after all were tried.
-pub(crate) fn erase_devices_metadata(
+fn erase_devices_metadata(
     machine: &Machine,
     node: &Value,
     observer: &dyn StepObserver,

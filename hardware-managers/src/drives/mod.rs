@@ -1,0 +1,1 @@
+//! What drives say of themselves and what they can be told, in their own protocols.
