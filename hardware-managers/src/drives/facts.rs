@@ -1,0 +1,201 @@
+//! What is known of a drive before anything is done to it.
+
+/// How the kernel reaches a drive, and what answers there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DriveKind {
+    Nvme,
+    /// A SCSI disk, or whatever the kernel shows as one; [`identify`](super::identify) finds an ATA drive behind it.
+    Scsi,
+    /// An ATA drive behind a SCSI / ATA translation.
+    Ata,
+    /// No commands of its own: virtio, a loop device, an array.
+    #[default]
+    Plain,
+}
+
+impl DriveKind {
+    /// By the name of the device node, with or without `/dev/`.
+    pub(crate) fn of(name: &str) -> Self {
+        let name = name.trim_start_matches("/dev/");
+        if name.starts_with("nvme") {
+            Self::Nvme
+        } else if name.starts_with("sd") {
+            Self::Scsi
+        } else {
+            Self::Plain
+        }
+    }
+}
+
+/// A way to erase that belongs to the drive's own protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EraseMethod {
+    NvmeSanitizeCrypto,
+    NvmeSanitizeBlock,
+    NvmeSanitizeOverwrite,
+    NvmeFormatCrypto,
+    NvmeFormatUser,
+    AtaSanitizeCrypto,
+    AtaSanitizeBlock,
+    AtaSanitizeOverwrite,
+    AtaSecurityErase {
+        enhanced: bool,
+    },
+    ScsiSanitizeCrypto,
+    ScsiSanitizeBlock,
+    ScsiSanitizeOverwrite,
+    /// Revert to the state of manufacture with the PSID of the label.
+    OpalPsid,
+    /// Unmap, trim or deallocate everything.
+    Unmap {
+        /// The drive promises that what was unmapped reads as zeros.
+        zeroes_guaranteed: bool,
+    },
+}
+
+impl EraseMethod {
+    /// As in a proof.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NvmeSanitizeCrypto => "nvme-sanitize-crypto",
+            Self::NvmeSanitizeBlock => "nvme-sanitize-block",
+            Self::NvmeSanitizeOverwrite => "nvme-sanitize-overwrite",
+            Self::NvmeFormatCrypto => "nvme-format-crypto",
+            Self::NvmeFormatUser => "nvme-format-user",
+            Self::AtaSanitizeCrypto => "ata-sanitize-crypto",
+            Self::AtaSanitizeBlock => "ata-sanitize-block",
+            Self::AtaSanitizeOverwrite => "ata-sanitize-overwrite",
+            Self::AtaSecurityErase { enhanced: false } => "ata-security-erase",
+            Self::AtaSecurityErase { enhanced: true } => "ata-security-erase-enhanced",
+            Self::ScsiSanitizeCrypto => "scsi-sanitize-crypto",
+            Self::ScsiSanitizeBlock => "scsi-sanitize-block",
+            Self::ScsiSanitizeOverwrite => "scsi-sanitize-overwrite",
+            Self::OpalPsid => "opal-revert-psid",
+            Self::Unmap { .. } => "unmap",
+        }
+    }
+}
+
+/// A method that the drive supports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EraseCapability {
+    pub(crate) method: EraseMethod,
+    /// What the drive says that it takes.
+    pub(crate) estimated_seconds: Option<u64>,
+    /// Why it cannot be used now (frozen, locked, in failure mode), and what an operator can do about it.
+    pub(crate) unusable: Option<String>,
+}
+
+impl EraseCapability {
+    pub(crate) fn usable(method: EraseMethod) -> Self {
+        Self { method, estimated_seconds: None, unusable: None }
+    }
+}
+
+/// Sizes as the drive itself tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    pub(crate) bytes: u64,
+    /// Bytes.
+    pub(crate) logical_sector: u32,
+    /// Bytes.
+    pub(crate) physical_sector: u32,
+}
+
+/// The ATA Security feature set (ACS-5, 4.18).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SecurityState {
+    pub(crate) supported: bool,
+    /// A user password is set.
+    pub(crate) enabled: bool,
+    pub(crate) locked: bool,
+    /// No change until the next power cycle.
+    pub(crate) frozen: bool,
+    /// Too many wrong passwords since power-on.
+    pub(crate) expired: bool,
+    pub(crate) enhanced_erase: bool,
+}
+
+/// What the drive promises about blocks that were unmapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Provisioning {
+    pub(crate) unmap: bool,
+    /// Unmapped blocks read as zeros (LBPRZ, RZAT, DLFEAT), not just as the same bytes each time.
+    pub(crate) reads_zeroes: bool,
+}
+
+/// Persistent reservations on a logical unit (SPC-6, 5.14).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reservations {
+    /// The drive has no such thing, or did not say.
+    #[default]
+    Unknown,
+    None,
+    /// Initiators that registered a key: somebody shares this drive.
+    Registered {
+        keys: Vec<u64>,
+        holder: Option<u64>,
+    },
+}
+
+/// What a TCG storage device says in level 0 discovery (TCG Storage Core, 3.3.6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TcgState {
+    pub(crate) opal: bool,
+    /// The drive protects by password and encrypts nothing: a revert erases nothing.
+    pub(crate) pyrite: bool,
+    pub(crate) locking_enabled: bool,
+    pub(crate) locked: bool,
+    pub(crate) media_encryption: bool,
+    /// A shadow boot record hides the beginning of the disk.
+    pub(crate) mbr_shadowed: bool,
+}
+
+/// Whether the drive thinks that it is well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DriveHealth {
+    #[default]
+    Unknown,
+    Good,
+    /// It predicts its failure, or reports one.
+    Failing(String),
+}
+
+/// Everything that a drive tells of itself. What it did not tell is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct DriveFacts {
+    /// Ata where an ATA drive was found behind a SCSI disk.
+    pub(crate) kind: DriveKind,
+    pub(crate) vendor: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) serial: Option<String>,
+    /// Revision of the firmware.
+    pub(crate) firmware: Option<String>,
+    /// As sysfs and udev write it: `0x…` for NAA, `eui.…`, `nvme.…`.
+    pub(crate) wwn: Option<String>,
+    pub(crate) rotational: Option<bool>,
+    /// Revolutions per minute.
+    pub(crate) rotation_rpm: Option<u16>,
+    pub(crate) capacity: Option<Capacity>,
+    /// Bytes behind the last address that the host can reach (ATA host protected area).
+    pub(crate) hidden_bytes: Option<u64>,
+    pub(crate) erase: Vec<EraseCapability>,
+    /// `None` where the drive is no ATA drive.
+    pub(crate) security: Option<SecurityState>,
+    pub(crate) provisioning: Provisioning,
+    pub(crate) reservations: Reservations,
+    pub(crate) tcg: Option<TcgState>,
+    pub(crate) health: DriveHealth,
+    /// Questions that the drive did not answer, one line each.
+    pub(crate) unanswered: Vec<String>,
+}
+
+impl DriveFacts {
+    /// The drive's capability for a method, usable or not. Of `Unmap`, whatever it guarantees.
+    pub(crate) fn capability(&self, method: EraseMethod) -> Option<&EraseCapability> {
+        self.erase.iter().find(|known| match (known.method, method) {
+            (EraseMethod::Unmap { .. }, EraseMethod::Unmap { .. }) => true,
+            (known, wanted) => known == wanted,
+        })
+    }
+}
