@@ -316,3 +316,41 @@ fn the_immutable_flag_is_set_and_cleared() {
         Err(error) => panic!("{error}"),
     }
 }
+
+/// Neither files nor loop devices take commands of a drive's protocol, whatever errno the kernel says so with.
+#[test]
+fn what_is_no_drive_passes_no_commands() {
+    use std::time::Duration;
+
+    use tacit_blockdev::{CommandError, Drive, NvmeCommand, ScsiCommand, Transfer};
+
+    let file = file_of(MIB);
+    let node = Loop::new(MIB, 512);
+    let paths = std::iter::once(file.path().to_owned()).chain(node.iter().map(|node| node.path.clone()));
+    for path in paths {
+        let device = Device::open(&path, Access::ReadWrite).unwrap();
+        let timeout = Duration::from_secs(5);
+        let mut data = [0; 4096];
+        let identify =
+            NvmeCommand { opcode: 0x06, dwords: [1, 0, 0, 0, 0, 0], timeout, ..NvmeCommand::default() };
+        let answer = device.nvme(&identify, Transfer::FromDevice(&mut data));
+        assert!(matches!(answer, Err(CommandError::NoPassThrough)), "{}: {answer:?}", path.display());
+        let inquiry = ScsiCommand { cdb: &[0x12, 0, 0, 0, 36, 0], timeout };
+        let answer = device.scsi(&inquiry, Transfer::FromDevice(&mut data));
+        assert!(matches!(answer, Err(CommandError::NoPassThrough)), "{}: {answer:?}", path.display());
+        let answer = device.opal_revert_by_psid("0123456789ABCDEF0123456789ABCDEF");
+        assert!(matches!(answer, Err(CommandError::NoPassThrough)), "{}: {answer:?}", path.display());
+    }
+}
+
+/// A command whose opcode says that it reads is never given memory that must not change.
+#[test]
+fn a_transfer_against_the_opcode_is_refused() {
+    use tacit_blockdev::{CommandError, Drive, NvmeCommand, Transfer};
+
+    let file = file_of(MIB);
+    let device = Device::open(file.path(), Access::ReadWrite).unwrap();
+    let identify = NvmeCommand { opcode: 0x06, ..NvmeCommand::default() };
+    let answer = device.nvme(&identify, Transfer::ToDevice(&[0; 16]));
+    assert!(matches!(answer, Err(CommandError::Transport { .. })), "{answer:?}");
+}

@@ -1,4 +1,4 @@
-use super::{CommandError, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
+use super::{CommandError, NvmeCommand, ScsiCommand, ScsiReply, Transfer, nvme, opal, scsi};
 use crate::device::Device;
 use crate::error::Error;
 
@@ -87,15 +87,15 @@ impl Drive for Device {
         self.flush()
     }
 
-    fn nvme(&self, _: &NvmeCommand, _: Transfer<'_>) -> Result<u32, CommandError> {
-        Err(CommandError::NoPassThrough)
+    fn nvme(&self, command: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError> {
+        nvme::send(&self.file, command, data)
     }
 
-    fn scsi(&self, _: &ScsiCommand<'_>, _: Transfer<'_>) -> Result<ScsiReply, CommandError> {
-        Err(CommandError::NoPassThrough)
+    fn scsi(&self, command: &ScsiCommand<'_>, data: Transfer<'_>) -> Result<ScsiReply, CommandError> {
+        scsi::send(&self.file, command, data)
     }
 
-    fn opal_revert_by_psid(&self, _: &str) -> Result<(), CommandError> {
-        Err(CommandError::NoPassThrough)
+    fn opal_revert_by_psid(&self, psid: &str) -> Result<(), CommandError> {
+        opal::revert_by_psid(&self.file, psid)
     }
 }

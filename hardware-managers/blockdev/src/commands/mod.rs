@@ -2,7 +2,10 @@
 
 mod drive;
 mod error;
+mod nvme;
+mod opal;
 mod request;
+mod scsi;
 
 pub use drive::Drive;
 pub use error::CommandError;

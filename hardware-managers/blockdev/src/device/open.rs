@@ -28,7 +28,7 @@ pub enum Access {
 /// same sector; what two threads write to the same bytes comes in no particular order.
 #[derive(Debug)]
 pub struct Device {
-    pub(super) file: File,
+    pub(crate) file: File,
     pub(super) path: PathBuf,
     size_bytes: u64,
     logical_sector: u32,
