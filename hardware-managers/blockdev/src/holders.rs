@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::{major, minor};
 
 use crate::error::Error;
+use crate::mounts::{mounts, parse_number, swaps};
 
 /// One thing that uses a device, a partition of it, the disk that it is a partition of, or a regular file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,17 +93,16 @@ impl Subject<'_> {
 fn search(subject: &Subject<'_>, proc: &Path, sys: &Path) -> Result<Vec<Holder>, Error> {
     let mut found = BTreeSet::new();
     let mut add = |device: &Path, by| found.insert(Holder { device: device.to_owned(), by });
-    for line in lines(&proc.join("self/mountinfo"))? {
-        let Some(mount) = Mount::parse(&line) else { continue };
+    for mount in mounts(proc)? {
         // btrfs and other file systems of several devices have numbers of their own; their source is a device.
         // The source of a bind mount of a file may be that very file: only devices are mounted.
         let by_source = || subject.at(&mount.source).filter(|_| !subject.members.is_empty());
-        if let Some(device) = subject.numbered(mount.number).or_else(by_source) {
+        let number = Number { major: mount.number.0, minor: mount.number.1 };
+        if let Some(device) = subject.numbered(number).or_else(by_source) {
             add(device, HeldBy::Mount(mount.at));
         }
     }
-    for line in lines(&proc.join("swaps"))?.iter().skip(1) {
-        let swap = unescape(line.split(|&byte| byte == b' ').next().unwrap_or_default());
+    for swap in swaps(proc)? {
         if let Some(device) = subject.at(&swap) {
             add(device, HeldBy::Swap);
         }
@@ -132,10 +132,10 @@ impl Number {
         Self { major: major(device), minor: minor(device) }
     }
 
-    /// `8:1`, as sysfs and mountinfo write it.
+    /// `8:1`, as sysfs writes it.
     fn parse(text: &[u8]) -> Option<Self> {
-        let (major, minor) = std::str::from_utf8(text.trim_ascii()).ok()?.split_once(':')?;
-        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+        let (major, minor) = parse_number(text)?;
+        Some(Self { major, minor })
     }
 }
 
@@ -169,52 +169,10 @@ fn family(path: &Path, number: Number, sys: &Path) -> Result<Vec<Member>, Error>
     Ok(members)
 }
 
-/// A line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
-struct Mount {
-    number: Number,
-    at: PathBuf,
-    source: PathBuf,
-}
-
-impl Mount {
-    fn parse(line: &[u8]) -> Option<Self> {
-        let mut fields = line.split(|&byte| byte == b' ');
-        let number = Number::parse(fields.nth(2)?)?;
-        let at = unescape(fields.nth(1)?);
-        // Behind the point come any number of optional fields, a dash, the type and the source.
-        fields.find(|field| *field == b"-")?;
-        Some(Self { number, at, source: unescape(fields.nth(1)?) })
-    }
-}
-
-/// Undoes the kernel's `\040` for spaces and the like.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&first, tail)) = rest.split_first() {
-        let code = (first == b'\\')
-            .then(|| tail.get(..3).and_then(|octal| std::str::from_utf8(octal).ok()))
-            .flatten()
-            .and_then(|octal| u8::from_str_radix(octal, 8).ok());
-        bytes.push(code.unwrap_or(first));
-        rest = if code.is_some() { &tail[3..] } else { tail };
-    }
-    OsString::from_vec(bytes).into()
-}
-
 /// The node of a device that sysfs calls so: `cciss!c0d0` is `/dev/cciss/c0d0`.
 fn node(name: &OsStr) -> PathBuf {
     let name = name.as_bytes().iter().map(|&byte| if byte == b'!' { b'/' } else { byte }).collect();
     Path::new("/dev").join(OsString::from_vec(name))
-}
-
-/// Lines of a list that the kernel writes; one that it does not offer is empty (swap may be configured out).
-fn lines(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(Error::Open { device: path.to_owned(), source }),
-    }
 }
 
 /// What a folder of sysfs holds; one that is not there holds nothing.
@@ -291,8 +249,6 @@ mod tests {
 
     #[test]
     fn names_of_the_kernel_are_undone() {
-        assert_eq!(unescape(br"/a\040b\134c"), Path::new(r"/a b\c"));
-        assert_eq!(unescape(br"/a\9\04"), Path::new(r"/a\9\04"));
         assert_eq!(node(OsStr::new("cciss!c0d0")), Path::new("/dev/cciss/c0d0"));
     }
 
