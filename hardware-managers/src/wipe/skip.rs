@@ -64,12 +64,12 @@ impl SkipList {
     }
 
     /// Whether an md array of this name, `host:name` or `name`, is to be kept.
-    pub(super) fn keeps_volume(&self, name: &str) -> bool {
+    pub(crate) fn keeps_volume(&self, name: &str) -> bool {
         let short = name.rsplit_once(':').map_or(name, |(_, short)| short);
         self.volume_names.iter().any(|kept| kept == name || kept == short)
     }
 
-    pub(super) fn has_volumes(&self) -> bool {
+    pub(crate) fn has_volumes(&self) -> bool {
         !self.volume_names.is_empty()
     }
 }
