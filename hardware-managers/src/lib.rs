@@ -22,6 +22,9 @@ mod wipe;
 pub use boot::{
     BootEntryError, BootEntryOutcome, BootEntryReport, BootEntryRequest, BootOrderPolicy, install_boot_entry,
 };
+#[cfg(any(test, feature = "simulators"))]
+#[doc(hidden)]
+pub use drives::simulated;
 pub use hints::{RootDeviceError, RootDeviceHints, select_root_device};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

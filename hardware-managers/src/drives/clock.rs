@@ -41,4 +41,6 @@ pub(crate) struct Wait<'a> {
     pub(crate) clock: &'a dyn Clock,
     /// Hears how far the drive says that it is, of [`PROGRESS_WHOLE`].
     pub(crate) progress: &'a dyn Fn(u64),
+    /// Asked where a drive can be left half-way: between the commands of an unmap, never within a sanitize operation.
+    pub(crate) cancelled: &'a dyn Fn() -> bool,
 }

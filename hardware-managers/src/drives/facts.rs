@@ -1,5 +1,9 @@
 //! What is known of a drive before anything is done to it.
 
+use std::error::Error as _;
+
+use super::error::DriveError;
+
 /// How the kernel reaches a drive, and what answers there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum DriveKind {
@@ -46,6 +50,8 @@ pub(crate) enum EraseMethod {
     ScsiSanitizeOverwrite,
     /// Revert to the state of manufacture with the PSID of the label.
     OpalPsid,
+    /// Zeros that the drive writes by itself (WRITE SAME): an overwrite without the transfer.
+    ScsiWriteSame,
     /// Unmap, trim or deallocate everything.
     Unmap {
         /// The drive promises that what was unmapped reads as zeros.
@@ -71,6 +77,7 @@ impl EraseMethod {
             Self::ScsiSanitizeBlock => "scsi-sanitize-block",
             Self::ScsiSanitizeOverwrite => "scsi-sanitize-overwrite",
             Self::OpalPsid => "opal-revert-psid",
+            Self::ScsiWriteSame => "scsi-write-same",
             Self::Unmap { .. } => "unmap",
         }
     }
@@ -185,12 +192,29 @@ pub(crate) struct DriveFacts {
     pub(crate) provisioning: Provisioning,
     pub(crate) reservations: Reservations,
     pub(crate) tcg: Option<TcgState>,
+    /// A sanitize operation that is under way, begun by whomever: how much of 65 536 is done. It cannot be stopped,
+    /// and until its end the drive neither reads nor writes.
+    pub(crate) sanitizing: Option<u64>,
+    /// The last sanitize operation failed, and the drive gives no access to its content.
+    pub(crate) sanitize_failed: bool,
     pub(crate) health: DriveHealth,
     /// Questions that the drive did not answer, one line each.
     pub(crate) unanswered: Vec<String>,
 }
 
 impl DriveFacts {
+    /// An answer, or a gap and a line that says why.
+    pub(super) fn note<T>(&mut self, what: &str, answer: Result<T, DriveError>) -> Option<T> {
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                self.unanswered.push(format!("{what}: {error}{cause}"));
+                None
+            }
+        }
+    }
+
     /// The drive's capability for a method, usable or not. Of `Unmap`, whatever it guarantees.
     pub(crate) fn capability(&self, method: EraseMethod) -> Option<&EraseCapability> {
         self.erase.iter().find(|known| match (known.method, method) {

@@ -1,11 +1,12 @@
 use tacit_blockdev::Drive;
 
-use super::facts::{Capacity, DriveFacts, DriveKind};
+use super::facts::{Capacity, DriveFacts, DriveKind, EraseCapability, EraseMethod};
+use super::{ata, nvme, opal, scsi};
 
 /// Asks a drive for everything that it tells of itself. Changes nothing on it; a question that it does not answer
 /// leaves a gap and a line in [`DriveFacts::unanswered`].
 pub(crate) fn identify(drive: &dyn Drive, kind: DriveKind) -> DriveFacts {
-    DriveFacts {
+    let mut facts = DriveFacts {
         kind,
         capacity: Some(Capacity {
             bytes: drive.size_bytes(),
@@ -13,5 +14,28 @@ pub(crate) fn identify(drive: &dyn Drive, kind: DriveKind) -> DriveFacts {
             physical_sector: drive.logical_sector(),
         }),
         ..DriveFacts::default()
+    };
+    match kind {
+        DriveKind::Nvme => nvme::fill(drive, &mut facts),
+        DriveKind::Ata => ata::fill(drive, &mut facts),
+        DriveKind::Scsi => match scsi::is_ata(drive) {
+            Ok(true) => ata::fill(drive, &mut facts),
+            Ok(false) => scsi::fill(drive, &mut facts),
+            Err(error) => {
+                facts.note::<()>("identity", Err(error));
+            }
+        },
+        DriveKind::Plain => {}
     }
+    // ATA drives say in their description whether there is anything to discover.
+    if matches!(facts.kind, DriveKind::Nvme | DriveKind::Scsi) {
+        facts.tcg = facts.note("TCG discovery", opal::discover(drive, facts.kind)).flatten();
+    }
+    if let Some(state) = facts.tcg.filter(|state| state.opal || state.pyrite) {
+        facts.erase.push(EraseCapability {
+            unusable: opal::obstacle(&state).map(str::to_owned),
+            ..EraseCapability::usable(EraseMethod::OpalPsid)
+        });
+    }
+    facts
 }

@@ -1,0 +1,67 @@
+use std::time::Duration;
+
+use tacit_blockdev::CommandError;
+
+use super::scsi::{AtaRegisters, Sense};
+
+/// Why a drive did not do what it was told, or did not say what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum DriveError {
+    /// Nobody answered, or an NVMe drive with a status other than success.
+    #[error("{command} failed")]
+    Command { command: &'static str, source: CommandError },
+    #[error("{command} was refused: {sense}")]
+    Refused { command: &'static str, sense: Sense },
+    /// An ATA drive refused.
+    #[error(
+        "the drive aborted {command} (status {:02x}h, error {:02x}h)", registers.status, registers.error
+    )]
+    Rejected { command: &'static str, registers: AtaRegisters },
+    /// A SCSI status that carries no sense data: busy, task set full, …
+    #[error("{command} ended with SCSI status {status:#04x}")]
+    Status { command: &'static str, status: u8 },
+    #[error("{command} was refused: another initiator has reserved the drive")]
+    Reserved { command: &'static str },
+    #[error("the answer to {command} makes no sense: {problem}")]
+    Malformed { command: &'static str, problem: &'static str },
+    #[error("the drive has no {what}")]
+    Unsupported { what: &'static str },
+    /// Why a method that the drive has cannot be used now.
+    #[error("{reason}")]
+    Unusable { reason: String },
+    /// The drive may still be at work. Nothing else can be done with it until it is done.
+    #[error("{operation} did not end within {} s; the drive may still be at work", waited.as_secs())]
+    Unfinished { operation: &'static str, waited: Duration },
+    /// The path to the drive, while it was at work.
+    #[error("the drive was lost during {operation}; it may still be at work")]
+    Lost { operation: &'static str, source: CommandError },
+    /// The drive itself says that it failed.
+    #[error("{operation} failed: {reason}")]
+    Failed { operation: &'static str, reason: String },
+    /// The drive said yes, and afterwards is not as it would have to be.
+    #[error("{operation} had success, but {finding}")]
+    Unproven { operation: &'static str, finding: String },
+    /// A command failed and the password that it needs could not be taken away again.
+    #[error(
+        "the password `{password}` was set for erasing and could not be removed ({why}); remove it with \
+         `hdparm --security-unlock {password}` and `--security-disable {password}`"
+    )]
+    PasswordLeft { password: &'static str, why: String, source: Box<DriveError> },
+    #[error("{operation} was cancelled half-way")]
+    Cancelled { operation: &'static str },
+    #[error("{operation} failed while the kernel wrote to the drive")]
+    Content { operation: &'static str, source: tacit_blockdev::Error },
+}
+
+impl DriveError {
+    /// Whether the drive may be at work on its own: nothing else can be tried on it.
+    pub(crate) fn still_working(&self) -> bool {
+        match self {
+            Self::Unfinished { .. } | Self::Lost { .. } => true,
+            Self::Command { source: CommandError::TimedOut, .. } => true,
+            Self::PasswordLeft { source, .. } => source.still_working(),
+            _ => false,
+        }
+    }
+}

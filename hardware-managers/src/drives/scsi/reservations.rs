@@ -1,0 +1,88 @@
+//! Persistent reservations (SPC-6, 5.14 and 6.15): whether somebody else uses a drive.
+
+use tacit_blockdev::{Drive, Transfer};
+
+use super::command::{QUICK, send};
+use super::sense::ILLEGAL_REQUEST;
+use crate::drives::error::DriveError;
+use crate::drives::facts::Reservations;
+use crate::drives::fields::{be_u32, be_u64};
+
+const READ_KEYS: u8 = 0;
+const READ_RESERVATION: u8 = 1;
+const COMMAND: &str = "PERSISTENT RESERVE IN";
+/// Room for 64 keys. Whoever has more has some.
+const ROOM: u16 = 8 + 64 * 8;
+
+/// Who has registered, and who holds a reservation. This machine never registers: every key is somebody else's.
+///
+/// # Errors
+///
+/// [`DriveError`], but none for a drive without reservations.
+pub(crate) fn reservations(drive: &dyn Drive) -> Result<Reservations, DriveError> {
+    let keys = match ask(drive, READ_KEYS) {
+        Ok(data) => keys(&data),
+        Err(DriveError::Refused { sense, .. }) if sense.key == ILLEGAL_REQUEST => {
+            return Ok(Reservations::None);
+        }
+        // A conflict on a command that never conflicts: a reservation of SPC-2, or a target that is strict.
+        Err(DriveError::Reserved { .. }) => {
+            return Ok(Reservations::Registered { keys: Vec::new(), holder: None });
+        }
+        Err(error) => return Err(error),
+    };
+    let keys = keys.ok_or(DriveError::Malformed { command: COMMAND, problem: "no header" })?;
+    let holder = holder(&ask(drive, READ_RESERVATION)?);
+    if keys.is_empty() && holder.is_none() {
+        return Ok(Reservations::None);
+    }
+    Ok(Reservations::Registered { keys, holder })
+}
+
+fn ask(drive: &dyn Drive, service_action: u8) -> Result<Vec<u8>, DriveError> {
+    let mut data = [0; ROOM as usize];
+    let [high, low] = ROOM.to_be_bytes();
+    let cdb = [0x5e, service_action, 0, 0, 0, 0, 0, high, low, 0];
+    let length = send(drive, COMMAND, &cdb, Transfer::FromDevice(&mut data), QUICK)?;
+    Ok(data[..length].to_vec())
+}
+
+/// Generation, length, keys.
+fn keys(data: &[u8]) -> Option<Vec<u64>> {
+    let length = be_u32(data, 4)? as usize;
+    let held = data.get(8..).unwrap_or_default();
+    Some(held[..length.min(held.len())].chunks_exact(8).filter_map(|key| be_u64(key, 0)).collect())
+}
+
+/// The key is followed by scope and type. A reservation of all registrants has the key 0.
+fn holder(data: &[u8]) -> Option<u64> {
+    be_u32(data, 4).filter(|length| *length >= 16)?;
+    be_u64(data, 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_keys() {
+        let mut data = vec![0, 0, 0, 7, 0, 0, 0, 16];
+        data.extend(0x1234u64.to_be_bytes());
+        data.extend(0x5678u64.to_be_bytes());
+        data.extend([0xff; 8]);
+        assert_eq!(keys(&data), Some(vec![0x1234, 0x5678]));
+        // A drive that claims more than it sends.
+        data[4] = 0xff;
+        assert_eq!(keys(&data).unwrap().len(), 3);
+        assert_eq!(keys(&data[..7]), None);
+    }
+
+    #[test]
+    fn holders() {
+        let mut data = vec![0, 0, 0, 7, 0, 0, 0, 16];
+        data.extend([0; 16]);
+        assert_eq!(holder(&data), Some(0));
+        data[7] = 0;
+        assert_eq!(holder(&data), None);
+    }
+}
