@@ -31,6 +31,9 @@ pub struct Proof {
     /// What was read back from the device afterwards to prove it.
     pub verification: Vec<String>,
     pub result: ProofResult,
+    /// The hardware manager from outside whose word this is; absent where the agent saw it all itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_by: Option<String>,
 }
 
 /// The words of NIST SP 800-88r2.

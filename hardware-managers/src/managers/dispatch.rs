@@ -1,99 +1,181 @@
-//! Who is asked for what (IPA contract §4.2, §4.3).
+//! Who is asked for what (IPA contract §4.2).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
 use tacit_model::Step;
 
 use super::error::StepError;
-use super::manager::{HardwareManager, StepContext, SupportLevel};
+use super::loaded::{BrokenManager, Loader, node_names};
+use super::manager::{HardwareManager, StepContext, StepFamily};
+use super::offers::{may_run, without_duplicates};
+use crate::machine::Machine;
 
-/// The managers that support this machine, the best one first.
+/// Key of the node's `driver_info` with names of managers that may be missing although they are in the ramdisk.
+const IGNORED: &str = "agent_hardware_managers_ignored";
+
+/// The managers that support this machine, the best one first. Clones share them.
 #[derive(Clone)]
 pub struct Managers {
-    loaded: Vec<(SupportLevel, Arc<dyn HardwareManager>)>,
+    loader: Arc<Loader>,
+}
+
+/// A step that was run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepOutcome {
+    /// [`HardwareManager::name`] of the one whose step it was.
+    pub manager: String,
+    pub result: Value,
 }
 
 impl Managers {
-    /// Asks every manager once how well it knows the machine and drops those that do not. Among equals the given
-    /// order stays.
+    /// Every manager is asked once how well it knows the machine, when the first question comes; those that do not
+    /// are dropped. Among equals the given order stays.
     pub fn new(managers: Vec<Arc<dyn HardwareManager>>) -> Self {
-        let mut loaded: Vec<_> = managers
-            .into_iter()
-            .map(|manager| (manager.evaluate_hardware_support(), manager))
-            .filter(|(level, _)| *level > SupportLevel::None)
-            .collect();
-        loaded.sort_by_key(|(level, _)| std::cmp::Reverse(*level));
-        Self { loaded }
+        Self { loader: Arc::new(Loader::new(managers, None)) }
     }
 
-    /// Clean steps by class name, each step at one manager only.
-    pub fn clean_steps(&self) -> BTreeMap<String, Vec<Step>> {
-        self.steps(|manager| manager.clean_steps())
+    /// With the executables of a folder besides, which need not exist.
+    pub fn with_external(managers: Vec<Arc<dyn HardwareManager>>, folder: PathBuf) -> Self {
+        Self { loader: Arc::new(Loader::new(managers, Some(folder))) }
     }
 
-    /// Deploy steps by class name, each step at one manager only.
-    pub fn deploy_steps(&self) -> BTreeMap<String, Vec<Step>> {
-        self.steps(|manager| manager.deploy_steps())
+    /// From now on the machine's lists of devices and its inventory are what these managers make of them; the first
+    /// managers that are told stay. Whoever has a clone of the machine sees the same.
+    pub fn attach(&self, machine: &Machine) {
+        machine.show_through(Arc::downgrade(&self.loader));
     }
 
-    /// Service steps by class name, each step at one manager only.
-    pub fn service_steps(&self) -> BTreeMap<String, Vec<Step>> {
-        self.steps(|manager| manager.service_steps())
+    /// Steps of a family by class name, each step at one manager only (IPA contract §4.3).
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Failed`] when a manager is broken, unless the node's `driver_info` lists it in
+    /// `agent_hardware_managers_ignored`; else whatever a manager says when it is asked for its steps.
+    pub fn steps(
+        &self,
+        family: StepFamily,
+        node: &Value,
+        ports: &Value,
+    ) -> Result<BTreeMap<String, Vec<Step>>, StepError> {
+        self.ready(node)?;
+        let loaded = &self.loader.loaded().managers;
+        let offers = loaded
+            .iter()
+            .map(|(level, manager)| Ok((*level, manager.as_ref(), manager.steps(family, node, ports)?)))
+            .collect::<Result<Vec<_>, StepError>>()?;
+        Ok(without_duplicates(offers, node))
     }
 
     /// Version of each manager by name: what a conductor echoes, and a mismatch of which ends a cleaning.
     pub fn versions(&self) -> BTreeMap<String, String> {
-        self.loaded
-            .iter()
-            .map(|(_, manager)| (manager.name().to_owned(), manager.version().to_owned()))
+        self.loader
+            .managers()
+            .map(|manager| (manager.name().to_owned(), manager.version().to_owned()))
             .collect()
     }
 
-    /// Runs a step at the best manager that has it.
+    /// Managers that are in the ramdisk and do not work.
+    pub fn broken(&self) -> &[BrokenManager] {
+        &self.loader.loaded().broken
+    }
+
+    /// Runs a step at the best manager that has it, and that may.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::NoManager`] when nobody has it, [`StepError::Failed`] when a manager is broken or a filter of
+    /// devices failed while the step ran, else what the manager returned.
+    pub fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<StepOutcome, StepError> {
+        self.ready(context.node)?;
+        // Of an earlier look at the devices, which concerns nobody any more.
+        self.loader.take_faults();
+        let outcome = self.loader.first(step, |manager| {
+            if !may_run(manager, step, context.node) {
+                return Err(super::manager::unsupported(manager.name(), step));
+            }
+            let result = manager.run_step(step, context)?;
+            Ok(StepOutcome { manager: manager.name().to_owned(), result })
+        })?;
+        match self.loader.take_faults().as_slice() {
+            [] => Ok(outcome),
+            faults => {
+                let faults = faults.join("; ");
+                let text =
+                    format!("{step} ended, but without the devices that could not be listed: {faults}");
+                Err(StepError::configuration(text, true))
+            }
+        }
+    }
+
+    /// IPA's `dispatch_to_managers`: the best manager that has the method.
     ///
     /// # Errors
     ///
     /// [`StepError::NoManager`] when nobody has it, else what the manager returned.
-    pub fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<Value, StepError> {
-        for (_, manager) in &self.loaded {
-            match manager.run_step(step, context) {
-                Err(StepError::Unsupported { .. }) => {}
-                outcome => return outcome,
-            }
-        }
-        Err(StepError::NoManager { step: step.to_owned() })
+    pub fn first<T>(
+        &self,
+        method: &str,
+        call: impl FnMut(&dyn HardwareManager) -> Result<T, StepError>,
+    ) -> Result<T, StepError> {
+        self.loader.first(method, call)
     }
 
-    fn steps(&self, offered: impl Fn(&dyn HardwareManager) -> Vec<Step>) -> BTreeMap<String, Vec<Step>> {
-        type Offer<'a> = (SupportLevel, i32, std::cmp::Reverse<&'a str>);
-        let all: Vec<(Offer<'_>, Step)> = self
-            .loaded
+    /// IPA's `dispatch_to_all_managers`: every manager that has the method, by class name.
+    ///
+    /// # Errors
+    ///
+    /// The first failure; [`StepError::NoManager`] when nobody has it.
+    pub fn every<T>(
+        &self,
+        method: &str,
+        mut call: impl FnMut(&dyn HardwareManager) -> Result<T, StepError>,
+    ) -> Result<BTreeMap<String, T>, StepError> {
+        let mut results = BTreeMap::new();
+        for manager in self.loader.managers() {
+            match call(manager) {
+                Ok(result) => {
+                    results.insert(manager.class().to_owned(), result);
+                }
+                Err(StepError::Unsupported { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if results.is_empty() {
+            return Err(StepError::NoManager { step: method.to_owned() });
+        }
+        Ok(results)
+    }
+
+    /// Makes the adapters' firmware leave LLDP frames to the agent, as far as that is possible.
+    pub fn stop_firmware_lldp(&self) {
+        for manager in self.loader.managers() {
+            match manager.stop_firmware_lldp() {
+                Ok(()) | Err(StepError::Unsupported { .. }) => {}
+                Err(error) => tracing::warn!("hardware manager {}: {error}", manager.name()),
+            }
+        }
+    }
+
+    /// Whether all managers of the ramdisk work. Without one of them it is not known which steps it would have had and
+    /// which devices it would have hidden, so that nothing is done to the machine.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Failed`] with the name and the reason of each that does not, but for those that the node's
+    /// `driver_info` lists in `agent_hardware_managers_ignored`.
+    pub fn ready(&self, node: &Value) -> Result<(), StepError> {
+        let broken: Vec<String> = self
+            .broken()
             .iter()
-            .flat_map(|(level, manager)| {
-                offered(manager.as_ref())
-                    .into_iter()
-                    .map(|step| ((*level, step.priority, std::cmp::Reverse(manager.class())), step))
-            })
+            .filter(|broken| !node_names(node, IGNORED, &broken.name))
+            .map(|broken| format!("hardware manager {} cannot be used: {}", broken.name, broken.reason))
             .collect();
-        let mut best: BTreeMap<&str, &Offer<'_>> = BTreeMap::new();
-        for (offer, step) in &all {
-            let held = best.entry(&step.step).or_insert(offer);
-            if offer > *held {
-                *held = offer;
-            }
+        if broken.is_empty() {
+            return Ok(());
         }
-        let mut by_class: BTreeMap<String, Vec<Step>> =
-            self.loaded.iter().map(|(_, manager)| (manager.class().to_owned(), Vec::new())).collect();
-        for (offer, step) in &all {
-            let wins = best.get(step.step.as_str()) == Some(&offer);
-            if let (true, Some(list)) = (wins, by_class.get_mut(offer.2.0))
-                && !list.iter().any(|known| known.step == step.step)
-            {
-                list.push(step.clone());
-            }
-        }
-        by_class
+        Err(StepError::configuration(broken.join("; "), false))
     }
 }

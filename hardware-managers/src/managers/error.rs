@@ -29,6 +29,12 @@ pub enum StepError {
     /// The caller asked to stop.
     #[error("cancelled after {done} of {total} devices")]
     Cancelled { done: usize, total: usize },
+    /// The caller asked to stop a step of a manager from outside, and it did.
+    #[error("hardware manager {manager} stopped {step} when it was asked to")]
+    Stopped { manager: String, step: String, touched: bool },
+    /// The caller asked to stop an erasure: what each device that is not done is left as.
+    #[error("stopped: {}", list(states))]
+    Halted { states: Vec<DeviceFailure>, done: Vec<String>, touched: bool },
     /// Any other failure, of a manager from outside.
     #[error("{details}")]
     Failed {
@@ -51,6 +57,18 @@ fn list(failures: &[DeviceFailure]) -> String {
 }
 
 impl StepError {
+    /// The hardware managers themselves are not as they should be.
+    pub(super) fn configuration(details: String, touched: bool) -> Self {
+        Self::Failed {
+            class: "HardwareManagerConfigurationError",
+            code: 500,
+            message: "Hardware manager cannot be used",
+            details,
+            retry: false,
+            touched,
+        }
+    }
+
     /// Class name of IPA's exception.
     pub fn class(&self) -> &'static str {
         match self {
@@ -59,7 +77,7 @@ impl StepError {
             Self::InvalidParameter { .. } => "InvalidCommandParamsError",
             Self::Erase { .. } => "BlockDeviceEraseError",
             Self::Protected { .. } => "ProtectedDeviceError",
-            Self::Cancelled { .. } => "CleaningError",
+            Self::Cancelled { .. } | Self::Stopped { .. } | Self::Halted { .. } => "CleaningError",
             Self::Failed { class, .. } => class,
         }
     }
@@ -81,7 +99,7 @@ impl StepError {
             Self::InvalidParameter { .. } => "Invalid command parameters",
             Self::Erase { .. } => "Error erasing block device",
             Self::Protected { .. } => "Protected device",
-            Self::Cancelled { .. } => "Clean step failed",
+            Self::Cancelled { .. } | Self::Stopped { .. } | Self::Halted { .. } => "Clean step failed",
             Self::Failed { message, .. } => message,
         }
     }
@@ -94,7 +112,7 @@ impl StepError {
     /// Whether the same step may succeed when it is run again.
     pub fn retry(&self) -> bool {
         match self {
-            Self::Erase { .. } | Self::Cancelled { .. } => true,
+            Self::Erase { .. } | Self::Cancelled { .. } | Self::Stopped { .. } | Self::Halted { .. } => true,
             Self::Failed { retry, .. } => *retry,
             _ => false,
         }
@@ -103,7 +121,10 @@ impl StepError {
     /// Whether anything may have been written to a disk.
     pub fn disk_touched(&self) -> bool {
         match self {
-            Self::Erase { touched, .. } | Self::Failed { touched, .. } => *touched,
+            Self::Erase { touched, .. }
+            | Self::Failed { touched, .. }
+            | Self::Stopped { touched, .. }
+            | Self::Halted { touched, .. } => *touched,
             Self::Cancelled { done, .. } => *done > 0,
             _ => false,
         }

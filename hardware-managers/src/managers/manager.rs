@@ -1,19 +1,44 @@
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tacit_model::{ProgressUnit, Step};
 
+use super::devices::{DeviceAnswer, DeviceKind, InventoryPart};
 use super::error::StepError;
 
 /// How well a manager knows the hardware at hand (IPA contract §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SupportLevel {
     /// Not for this machine.
-    None = 0,
+    None,
     /// Works on anything.
-    Generic = 1,
+    Generic,
     /// Knows this kind of hardware.
-    Mainline = 2,
+    Mainline,
     /// Made for this very fleet.
-    ServiceProvider = 3,
+    ServiceProvider,
+    /// Above all that IPA names; 4 and more.
+    Beyond(u32),
+}
+
+impl From<u32> for SupportLevel {
+    fn from(number: u32) -> Self {
+        match number {
+            0 => Self::None,
+            1 => Self::Generic,
+            2 => Self::Mainline,
+            3 => Self::ServiceProvider,
+            more => Self::Beyond(more),
+        }
+    }
+}
+
+/// What steps are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepFamily {
+    Clean,
+    Deploy,
+    Service,
 }
 
 /// What a step is run with.
@@ -54,6 +79,8 @@ pub trait StepObserver: Sync {
 }
 
 /// Knows a kind of hardware and offers steps for it.
+///
+/// Of the methods that return [`StepError::Unsupported`] by default, the best manager that has one is asked.
 pub trait HardwareManager: Send + Sync {
     /// `HARDWARE_MANAGER_NAME` of IPA, the key in version reports.
     fn name(&self) -> &str;
@@ -63,8 +90,23 @@ pub trait HardwareManager: Send + Sync {
 
     fn version(&self) -> &str;
 
-    /// Asked once, when the manager is loaded.
+    /// Asked once, when the manager is loaded. The machine's lists of devices are not to be asked for here: what is in
+    /// them depends on the managers that are loaded.
     fn evaluate_hardware_support(&self) -> SupportLevel;
+
+    /// Called once for each loaded manager, the best one first, before anything else is asked of any.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the manager from working: no steps are run without it then.
+    fn initialize(&self) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    /// Whether it is part of the agent: only such managers may erase without being named by the node.
+    fn is_built_in(&self) -> bool {
+        true
+    }
 
     fn clean_steps(&self) -> Vec<Step>;
 
@@ -74,10 +116,59 @@ pub trait HardwareManager: Send + Sync {
         Vec::new()
     }
 
+    /// The steps of one family for a node.
+    ///
+    /// # Errors
+    ///
+    /// Any error ends the listing as a whole: steps that are silently missing would not be run.
+    fn steps(&self, family: StepFamily, node: &Value, ports: &Value) -> Result<Vec<Step>, StepError> {
+        let _ = (node, ports);
+        Ok(match family {
+            StepFamily::Clean => self.clean_steps(),
+            StepFamily::Deploy => self.deploy_steps(),
+            StepFamily::Service => self.service_steps(),
+        })
+    }
+
     /// Runs a step to its end.
     ///
     /// # Errors
     ///
     /// [`StepError::Unsupported`] hands the step on to the next manager; anything else is the step's outcome.
     fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<Value, StepError>;
+
+    /// IPA's `filter_device` for all devices of a kind at once: one answer for each, in their order.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Unsupported`] passes all on to the next manager; after anything else no device of the kind is
+    /// shown to anybody.
+    fn filter_devices(&self, kind: DeviceKind, devices: &[Value]) -> Result<Vec<DeviceAnswer>, StepError> {
+        let _ = devices;
+        Err(unsupported(self.name(), kind.filter_method()))
+    }
+
+    /// A part of the inventory that this manager knows better than what was `found`.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Unsupported`] hands on to the next manager.
+    fn inventory_part(&self, part: InventoryPart, found: &Value) -> Result<Value, StepError> {
+        let _ = found;
+        Err(unsupported(self.name(), part.method()))
+    }
+
+    /// Makes the adapters' firmware leave LLDP frames to the operating system; to be called before frames are
+    /// captured.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Unsupported`] where there is nothing to stop.
+    fn stop_firmware_lldp(&self) -> Result<(), StepError> {
+        Err(unsupported(self.name(), "stop_firmware_lldp"))
+    }
+}
+
+pub(super) fn unsupported(manager: &str, method: &str) -> StepError {
+    StepError::Unsupported { manager: manager.to_owned(), step: method.to_owned() }
 }

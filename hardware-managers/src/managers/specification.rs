@@ -38,8 +38,7 @@ impl StepSpecification {
     /// As it is offered.
     pub(crate) fn offer(&self, priority: i32) -> Step {
         let arguments = self.arguments.iter().map(|argument| {
-            let info =
-                ArgInfo { description: argument.description.to_owned(), required: argument.required };
+            let info = ArgInfo { description: argument.description.to_owned(), required: argument.required };
             (argument.name.to_owned(), info)
         });
         Step {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tacit_hardware::{
-    GenericHardwareManager, HardwareManager, Managers, StepContext, StepError, StepObserver, SupportLevel,
+    GenericHardwareManager, HardwareManager, Managers, StepContext, StepError, StepFamily, StepObserver,
+    StepOutcome, SupportLevel,
 };
 use tacit_model::{ProgressUnit, Step};
 
@@ -65,9 +66,13 @@ fn fake(class: &'static str, level: SupportLevel, steps: &[(&'static str, i32)])
     Fake { class, level, steps: steps.to_vec(), outcome }
 }
 
-fn run(managers: &Managers) -> Result<Value, StepError> {
+fn run(managers: &Managers) -> Result<StepOutcome, StepError> {
     let (node, args) = (json!({}), Map::new());
     managers.run_step("any", &StepContext { node: &node, ports: &node, args: &args, observer: &Deaf })
+}
+
+fn by(manager: &str, result: Value) -> Result<StepOutcome, StepError> {
+    Ok(StepOutcome { manager: manager.to_owned(), result })
 }
 
 #[test]
@@ -78,7 +83,7 @@ fn duplicate_steps_go_to_the_higher_level_then_priority_then_name() {
         Arc::new(fake("M", SupportLevel::Mainline, &[("a", 0)])),
         Arc::new(fake("X", SupportLevel::None, &[("x", 1)])),
     ]);
-    let steps = managers.clean_steps();
+    let steps = managers.steps(StepFamily::Clean, &json!({}), &json!([])).unwrap();
     let names = |class: &str| steps[class].iter().map(|step| step.step.as_str()).collect::<Vec<_>>();
     assert_eq!((names("C"), names("B"), names("M")), (vec!["own"], vec!["b", "c"], vec!["a"]));
     assert!(!steps.contains_key("X") && !managers.versions().contains_key("X"));
@@ -88,7 +93,7 @@ fn duplicate_steps_go_to_the_higher_level_then_priority_then_name() {
 fn best_manager_that_has_the_step_runs_it() {
     let generic = Fake { outcome: Ok(json!("generic")), ..fake("G", SupportLevel::Generic, &[]) };
     let vendor = fake("V", SupportLevel::ServiceProvider, &[]);
-    assert_eq!(run(&Managers::new(vec![Arc::new(generic), Arc::new(vendor)])), Ok(json!("generic")));
+    assert_eq!(run(&Managers::new(vec![Arc::new(generic), Arc::new(vendor)])), by("G", json!("generic")));
 
     let generic = Fake { outcome: Ok(json!("generic")), ..fake("G", SupportLevel::Generic, &[]) };
     let failing = StepError::Cancelled { done: 0, total: 1 };

@@ -1,0 +1,154 @@
+//! Which devices are shown, and parts of the inventory.
+
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::super::super::{GenericHardwareManager, Managers};
+use super::{Folder, Observer, run_as};
+use crate::machine::{Machine, Roots};
+
+const MIB: u64 = 1 << 20;
+
+/// A machine with two disks that are files, and a program that knows them.
+struct Bench {
+    folder: Folder,
+    machine: Machine,
+    managers: Managers,
+    disks: [String; 2],
+}
+
+impl Bench {
+    fn new(description: &Value, cases: &str) -> Self {
+        let folder = Folder::new();
+        let mut all = json!({"message": "description", "protocol": 1, "name": "vendor", "version": "2"});
+        for (key, value) in description.as_object().unwrap() {
+            all[key] = value.clone();
+        }
+        folder.described(&all, &format!("steps) echo '{{\"message\":\"steps\",\"steps\":[]}}';;\n{cases}"));
+        let disks = ["a", "b"].map(|name| {
+            let path = folder.witness(name);
+            fs::write(&path, vec![0xa5; 4 * MIB as usize]).unwrap();
+            path
+        });
+        let machine = Machine::new(Roots::below(&folder.witness("tree")), Some(disks.to_vec()));
+        let generic = Arc::new(GenericHardwareManager::new(machine.clone()));
+        let managers = Managers::with_external(vec![generic], folder.path());
+        managers.attach(&machine);
+        Self { folder, machine, managers, disks: disks.map(|path| path.to_str().unwrap().to_owned()) }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.machine.disks().into_iter().map(|disk| disk.name).collect()
+    }
+
+    fn wipe(&self) -> Result<super::StepOutcome, super::StepError> {
+        run_as(&self.managers, "erase_devices_metadata", &json!({}), &json!({}), &Observer::default())
+    }
+
+    fn is_untouched(&self, disk: usize) -> bool {
+        fs::read(&self.disks[disk]).unwrap().iter().all(|&byte| byte == 0xa5)
+    }
+}
+
+#[test]
+fn a_hidden_disk_is_not_cleaned() {
+    let answer = json!({"message": "devices", "devices": [{"hide": "of the controller"}, "pass"]});
+    let cases = format!("filter_device) cat >>\"$W/asked\"; echo \"$2\" >>\"$W/kinds\"; echo '{answer}';;");
+    let bench = Bench::new(&json!({"filters": ["disk"]}), &cases);
+    assert_eq!(bench.names(), [bench.disks[1].clone()]);
+    let outcome = bench.wipe().unwrap();
+    assert_eq!(outcome.manager, "generic_hardware_manager");
+    assert_eq!(outcome.result["proofs"].as_array().unwrap().len(), 1);
+    assert!(bench.is_untouched(0) && !bench.is_untouched(1));
+    assert_eq!(bench.machine.inventory().disks.len(), 1);
+    // Asked once: the devices are the same.
+    assert_eq!(fs::read_to_string(bench.folder.witness("kinds")).unwrap(), "disk\n");
+    let asked: Value = serde_json::from_slice(&fs::read(bench.folder.witness("asked")).unwrap()).unwrap();
+    assert_eq!(asked["devices"][1]["name"], json!(bench.disks[1]));
+}
+
+#[test]
+fn a_disk_is_described_by_who_knows_it_but_keeps_its_name() {
+    let describe = |name: &str| {
+        let device = json!({"name": name, "size": 4 * MIB, "rotational": false, "model": "Vendor X",
+            "serial": "S1", "wwn": null, "vendor": null, "wwn_with_extension": null,
+            "wwn_vendor_extension": null, "hctl": null, "by_path": null, "logical_sectors": 512,
+            "physical_sectors": 512, "tran": null});
+        json!({"message": "devices", "devices": [{"replace": device}, "pass"]})
+    };
+    let bench = Bench::new(&json!({"filters": ["disk"]}), "");
+    let rename = |answer: &Value| {
+        let description = json!({"message": "description", "protocol": 1, "name": "vendor", "version": "2",
+            "filters": ["disk"]});
+        let cases = format!(
+            "steps) echo '{{\"message\":\"steps\",\"steps\":[]}}';;\nfilter_device) echo '{answer}';;"
+        );
+        bench.folder.described(&description, &cases);
+    };
+    rename(&describe(&bench.disks[0]));
+    let disks = bench.machine.disks();
+    assert_eq!((disks.len(), disks[0].model.as_deref()), (2, Some("Vendor X")));
+
+    // Under another name, another disk would be erased. A change makes the program be asked anew.
+    rename(&describe(&bench.disks[1]));
+    fs::OpenOptions::new().append(true).open(&bench.disks[0]).unwrap().set_len(5 * MIB).unwrap();
+    fs::OpenOptions::new().append(true).open(&bench.disks[1]).unwrap().set_len(5 * MIB).unwrap();
+    assert_eq!(bench.names(), Vec::<String>::new());
+    let error = bench.wipe().unwrap_err();
+    assert!(error.details().contains("may not become another one"), "{}", error.details());
+}
+
+#[test]
+fn a_filter_that_fails_hides_all_and_no_step_succeeds() {
+    for cases in [
+        "filter_device) exit 1;;",
+        "filter_device) echo '{\"message\":\"devices\",\"devices\":[\"pass\"]}';;",
+        "filter_device) echo '{\"message\":\"devices\",\"devices\":[\"pass\",\"hide\"]}';;",
+        "filter_device) echo '{\"message\":\"devices\",\"devices\":[\"pass\",{\"replace\":7}]}';;",
+    ] {
+        let bench = Bench::new(&json!({"filters": ["disk"]}), cases);
+        assert_eq!(bench.names(), Vec::<String>::new(), "{cases}");
+        let error = bench.wipe().unwrap_err();
+        assert_eq!(error.class(), "HardwareManagerConfigurationError", "{cases}");
+        assert!(
+            error.details().contains("filter_device (disk) of hardware manager vendor"),
+            "{}",
+            error.details()
+        );
+        assert!(bench.is_untouched(0) && bench.is_untouched(1));
+    }
+}
+
+#[test]
+fn parts_of_the_inventory_come_from_who_knows_them() {
+    let memory = json!({"message": "inventory", "part": "memory", "value": {"total": 7, "physical_mb": 8}});
+    let wrong = json!({"message": "inventory", "part": "cpu", "value": {"count": "many"}});
+    let cases = format!("inventory) if [ $2 = memory ]; then echo '{memory}'; else echo '{wrong}'; fi;;");
+    let bench = Bench::new(&json!({"inventory": ["memory", "cpu", "boot"]}), &cases);
+    let inventory = bench.machine.inventory();
+    assert_eq!((inventory.memory.total, inventory.memory.physical_mb), (Some(7), Some(8)));
+    // What cannot be used leaves what was found.
+    assert_eq!(inventory.boot.current_boot_mode, "bios");
+    assert_eq!(inventory.disks.len(), 2);
+}
+
+#[test]
+fn disks_that_only_a_program_knows() {
+    let folder = Folder::new();
+    let disk = folder.witness("disk");
+    fs::write(&disk, vec![0xa5; 4 * MIB as usize]).unwrap();
+    let told = json!({"message": "inventory", "part": "disks", "value": [{"name": disk, "size": 4 * MIB,
+        "rotational": false}]});
+    let description = json!({"message": "description", "protocol": 1, "name": "vendor", "version": "2",
+        "inventory": ["disks"]});
+    let cases = format!("steps) echo '{{\"message\":\"steps\",\"steps\":[]}}';;\ninventory) echo '{told}';;");
+    folder.described(&description, &cases);
+    for (only, expected) in [(None, 1), (Some(Vec::new()), 0)] {
+        let machine = Machine::new(Roots::below(&folder.witness("tree")), only);
+        let managers = folder.managers();
+        managers.attach(&machine);
+        assert_eq!(machine.disks().len(), expected);
+    }
+}
