@@ -2,13 +2,10 @@
 
 use std::io;
 
-use tacit_protocol::ramdisk::MODULE_MANIFEST_PATH;
+use tacit_protocol::ramdisk::{EXTERNAL_MANAGERS, MODULE_MANIFEST_PATH};
 
 use crate::cpio::Archive;
 use crate::modules::Selection;
-
-/// Folder of external hardware managers in the ramdisk.
-pub const HARDWARE_MANAGERS: &str = "/usr/lib/tacit/hardware-managers";
 
 /// Identification of the ramdisk (os-release(5)); also the UKI's `.osrel`.
 pub const OS_RELEASE: &str = concat!(
@@ -39,7 +36,7 @@ pub fn build(agent: Vec<u8>, selection: Selection, managers: Vec<HardwareManager
 
 fn archive(agent: Vec<u8>, selection: Selection, managers: Vec<HardwareManager>) -> Archive {
     let mut archive = Archive::default();
-    for folder in ["dev", "etc", "lib/modules", "proc", "run", "sys", HARDWARE_MANAGERS] {
+    for folder in ["dev", "etc", "lib/modules", "proc", "run", "sys", EXTERNAL_MANAGERS] {
         archive.directory(folder, 0o755);
     }
     archive.directory("tmp", 0o1777);
@@ -55,7 +52,7 @@ fn archive(agent: Vec<u8>, selection: Selection, managers: Vec<HardwareManager>)
         archive.file(&path, 0o644, module);
     }
     for manager in managers {
-        archive.file(&format!("{HARDWARE_MANAGERS}/{}", manager.name), 0o755, manager.program);
+        archive.file(&format!("{EXTERNAL_MANAGERS}/{}", manager.name), 0o755, manager.program);
     }
     archive
 }

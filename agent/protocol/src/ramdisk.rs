@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Where the module manifest lies in the ramdisk.
 pub const MODULE_MANIFEST_PATH: &str = "/lib/tacit/modules.json";
 
+/// Folder with hardware managers that are programs of their own.
+pub const EXTERNAL_MANAGERS: &str = "/usr/lib/tacit/hardware-managers";
+
 /// The kernel modules of this ramdisk. Files are uncompressed `.ko`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModuleManifest {
