@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
-use tacit_hardware::{GenericHardwareManager, Machine, Managers, Roots};
+use tacit_hardware::{
+    GenericHardwareManager, IntelCnaHardwareManager, Machine, Managers, MellanoxDeviceHardwareManager, Roots,
+};
 use tacit_protocol::medium::ImagePolicy;
 use tacit_protocol::v2::Identity;
 use tokio::runtime::Handle;
@@ -25,6 +27,8 @@ pub struct AgentOptions {
     pub state_dir: PathBuf,
     /// No other disks exist for this agent; plain files and loop devices are disks only when named here.
     pub disks: Option<Vec<PathBuf>>,
+    /// Folder with hardware managers that are programs of their own; it need not exist.
+    pub hardware_managers: PathBuf,
     /// Whether the clock may be set and the machine be left.
     pub owns_machine: bool,
     pub image_policy: ImagePolicy,
@@ -85,10 +89,7 @@ impl Agent {
         Ok(Arc::new_cyclic(|agent: &Weak<Self>| Self {
             node_uuid: options.node_uuid,
             boot_id,
-            managers: Managers::new(vec![
-                Arc::new(GenericHardwareManager::new(machine.clone())),
-                Arc::new(ImagingHardwareManager::new(agent.clone())),
-            ]),
+            managers: managers(&machine, agent.clone(), options.hardware_managers),
             machine,
             image_policy: options.image_policy,
             jobs: Jobs::resume(journal, events.clone()),
@@ -141,4 +142,18 @@ impl Agent {
     pub fn set_deployed(&self, deployed: Option<Deployed>) {
         *self.deployed.lock().unwrap_or_else(PoisonError::into_inner) = deployed;
     }
+}
+
+/// All managers there may be on this machine; which of them it has is asked later, when the drivers are loaded.
+pub(crate) fn managers(machine: &Machine, agent: Weak<Agent>, folder: PathBuf) -> Managers {
+    let roots = machine.roots();
+    let built_in: Vec<Arc<dyn tacit_hardware::HardwareManager>> = vec![
+        Arc::new(GenericHardwareManager::new(machine.clone())),
+        Arc::new(ImagingHardwareManager::new(agent)),
+        Arc::new(MellanoxDeviceHardwareManager::new(roots)),
+        Arc::new(IntelCnaHardwareManager::new(roots)),
+    ];
+    let managers = Managers::with_external(built_in, folder);
+    managers.attach(machine);
+    managers
 }

@@ -43,6 +43,7 @@ pub(crate) fn run(arguments: ServeArguments, process_start: f64) -> Result<()> {
             node_uuid: config.node_uuid.clone(),
             state_dir: arguments.state_dir,
             disks: (!arguments.disks.is_empty()).then_some(arguments.disks),
+            hardware_managers: arguments.hardware_managers,
             owns_machine: !arguments.no_power,
             image_policy: config.image_policy.clone(),
             logs,

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::table::Call;
-use super::write_image;
+use super::{steps, write_image};
 use crate::jobs::CommandError;
 use crate::power::Leave;
 
@@ -12,6 +12,7 @@ pub(super) fn prepare_image(call: &Call<'_>) -> Result<Value, CommandError> {
     let image_info = call.params.get("image_info").unwrap_or(&Value::Null);
     let configdrive = call.params.get("configdrive").and_then(Value::as_str);
     let node = call.agent.node();
+    call.agent.managers.ready(&node).map_err(|error| steps::from_step("prepare_image", &error))?;
     write_image::run(call.agent, call.job, &node, image_info, configdrive).map(Value::String)
 }
 

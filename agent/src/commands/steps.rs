@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use tacit_hardware::{Managers, StepContext, StepError, StepObserver};
-use tacit_model::Step;
+use tacit_hardware::{StepContext, StepError, StepFamily, StepObserver};
 use tacit_protocol::error::DiskState;
 use tacit_protocol::v2::{Progress, ProgressUnit};
 
@@ -15,16 +14,19 @@ use crate::jobs::{CommandError, JobContext};
 pub(super) struct Family {
     /// `clean`.
     word: &'static str,
-    steps: fn(&Managers) -> BTreeMap<String, Vec<Step>>,
+    steps: StepFamily,
 }
 
-pub(super) const CLEAN: Family = Family { word: "clean", steps: Managers::clean_steps };
-pub(super) const DEPLOY: Family = Family { word: "deploy", steps: Managers::deploy_steps };
+pub(super) const CLEAN: Family = Family { word: "clean", steps: StepFamily::Clean };
+pub(super) const DEPLOY: Family = Family { word: "deploy", steps: StepFamily::Deploy };
+pub(super) const SERVICE: Family = Family { word: "service", steps: StepFamily::Service };
 
 impl Family {
     pub(super) fn list(&self, call: &Call<'_>) -> Result<Value, CommandError> {
-        call.agent.remember_node(&call.params["node"]);
-        let steps = (self.steps)(&call.agent.managers);
+        let (node, ports) = (&call.params["node"], &call.params["ports"]);
+        call.agent.remember_node(node);
+        let listed = call.agent.managers.steps(self.steps, node, ports);
+        let steps = listed.map_err(|error| from_step(&format!("get_{}_steps", self.word), &error))?;
         Ok(json!({
             format!("{}_steps", self.word): steps,
             "hardware_manager_version": call.agent.managers.versions(),
@@ -51,11 +53,16 @@ impl Family {
         }
         let observer = Observer { job: call.job, step: name };
         let context = StepContext { node, ports, args: &args, observer: &observer };
-        let result = call.agent.managers.run_step(name, &context).map_err(|error| {
+        let outcome = call.agent.managers.run_step(name, &context).map_err(|error| {
             // A step of our own tells more than the dispatch between us can carry.
             call.job.take_failure().unwrap_or_else(|| from_step(name, &error))
         })?;
-        Ok(json!({format!("{}_result", self.word): result, format!("{}_step", self.word): step}))
+        // Ironic reads the two first; whose step it was is for those who ask what was done to the machine.
+        Ok(json!({
+            format!("{}_result", self.word): outcome.result,
+            format!("{}_step", self.word): step,
+            "manager": outcome.manager,
+        }))
     }
 }
 
@@ -72,7 +79,8 @@ fn check_versions(ours: &BTreeMap<String, String>, theirs: Option<&Value>) -> Re
     Err(error)
 }
 
-fn from_step(step: &str, error: &StepError) -> CommandError {
+/// How a step, or what has to do with steps, fails.
+pub(super) fn from_step(step: &str, error: &StepError) -> CommandError {
     let details = match error {
         StepError::NoManager { .. } => format!("Could not find method: {step}"),
         other => other.details(),
@@ -82,7 +90,7 @@ fn from_step(step: &str, error: &StepError) -> CommandError {
     failure.error.message = error.message().to_owned();
     failure.error.retry = error.retry();
     failure.error.disk = if error.disk_touched() { DiskState::NotBootable } else { DiskState::Untouched };
-    if matches!(error, StepError::Cancelled { .. }) {
+    if matches!(error, StepError::Cancelled { .. } | StepError::Stopped { .. } | StepError::Halted { .. }) {
         failure.ending = crate::jobs::Ending::Cancelled;
     }
     failure

@@ -128,6 +128,24 @@ const COMMANDS: &[CommandSpec] = &[
         run: |call| steps::CLEAN.execute(call),
     },
     CommandSpec {
+        name: "service.get_service_steps",
+        kind: Kind::Sync,
+        signature: STEPS,
+        validate: anything,
+        run: |call| steps::SERVICE.list(call),
+    },
+    CommandSpec {
+        name: "service.execute_service_step",
+        kind: Kind::Async,
+        signature: Signature {
+            required: &["step", "node", "ports"],
+            optional: &["service_version"],
+            open: true,
+        },
+        validate: anything,
+        run: |call| steps::SERVICE.execute(call),
+    },
+    CommandSpec {
         name: "image.install_bootloader",
         kind: Kind::Async,
         signature: Signature {
@@ -149,6 +167,13 @@ const COMMANDS: &[CommandSpec] = &[
         signature: Signature::NONE,
         validate: anything,
         run: inventory::get_hardware_info,
+    },
+    CommandSpec {
+        name: "poll.get_inspection_data",
+        kind: Kind::Async,
+        signature: Signature { required: &[], optional: &["collectors", "lldp_timeout"], open: false },
+        validate: inventory::validate_inspection,
+        run: inventory::get_inspection_data,
     },
     CommandSpec {
         name: "log.collect_system_logs",
