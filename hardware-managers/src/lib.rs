@@ -2,7 +2,8 @@
 //! metadata wipe, firmware boot entries, and the interface by which hardware managers offer steps.
 //!
 //! Owns the readers of sysfs, procfs and SMBIOS, the table of on-disk signatures, the [`HardwareManager`] trait and
-//! its dispatch. Everything is read and written natively: no outside program is started. It refuses to touch a disk
+//! its dispatch. Everything is read and written natively; the programs that nothing stands in for (mdadm, for one) are
+//! started without a shell and watched. It refuses to touch a disk
 //! that the allow-list hides, that the skip list names or that carries a cluster file system, and it reports nothing
 //! as wiped that it did not read back through a newly opened device. It knows no HTTP, no images and no conductor.
 
@@ -16,6 +17,7 @@ mod inject;
 mod machine;
 mod managers;
 mod partitions;
+mod program;
 mod raid;
 mod wipe;
 
@@ -25,13 +27,18 @@ pub use boot::{
 #[cfg(any(test, feature = "simulators"))]
 #[doc(hidden)]
 pub use drives::simulated;
-pub use hints::{RootDeviceError, RootDeviceHints, select_root_device};
+pub use hints::{
+    AmbiguityPolicy, RootDeviceError, RootDeviceHints, select_root_device, select_root_device_with,
+};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use machine::fuzz_smbios;
-pub use machine::{Identity, Machine, Roots};
+pub use machine::{
+    Collector, CollectorError, Identity, Inspection, LLDP_PATIENCE, Machine, Roots, UnknownCollector,
+};
 pub use managers::{
-    DeviceFailure, GenericHardwareManager, HardwareManager, Managers, StepContext, StepError, StepObserver,
-    SupportLevel,
+    BrokenManager, DeviceAnswer, DeviceFailure, DeviceKind, GenericHardwareManager, HardwareManager,
+    IntelCnaHardwareManager, InventoryPart, Managers, MellanoxDeviceHardwareManager, StepContext, StepError,
+    StepFamily, StepObserver, StepOutcome, SupportLevel,
 };
 pub use wipe::SkipList;

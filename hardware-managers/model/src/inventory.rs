@@ -1,5 +1,6 @@
 //! The inventory, in the field names and units of ironic-python-agent's `list_hardware_info`, which Ironic's API
-//! stores and its clients read. Strings are `null` where the machine does not tell.
+//! stores and its clients read. Strings are `null` where the machine does not tell. What that agent does not know
+//! stands in further fields, which its clients pass over.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,11 @@ pub struct Inventory {
     pub system_vendor: SystemVendorInfo,
     pub boot: BootInfo,
     pub hostname: String,
+    /// Graphics adapters and other processors beside the CPU. Beyond ironic-python-agent, as `tpm`.
+    #[serde(default)]
+    pub accelerators: Vec<Accelerator>,
+    #[serde(default)]
+    pub tpm: Option<Tpm>,
 }
 
 /// A network interface with hardware behind it, a bond or a VLAN.
@@ -38,6 +44,34 @@ pub struct NetworkInterface {
     pub speed_mbps: Option<u64>,
     pub pci_address: Option<String>,
     pub driver: Option<String>,
+    /// Version as the driver tells it. Beyond ironic-python-agent, as everything below.
+    #[serde(default)]
+    pub firmware: Option<String>,
+    /// The address in use, where it is not the permanent one.
+    #[serde(default)]
+    pub current_mac: Option<String>,
+    #[serde(default)]
+    pub numa_node: Option<u32>,
+    #[serde(default)]
+    pub bond: Option<Bond>,
+    #[serde(default)]
+    pub vlan: Option<Vlan>,
+}
+
+/// What a bond is made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bond {
+    /// `802.3ad`, `active-backup`, …
+    pub mode: String,
+    pub members: Vec<String>,
+}
+
+/// What a VLAN interface stands for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Vlan {
+    pub id: u16,
+    /// The interface that carries it.
+    pub parent: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -77,6 +111,24 @@ pub struct BlockDevice {
     pub physical_sectors: Option<u32>,
     /// Transport: `sata`, `nvme`, `sas`, `usb`, `virtio`, …
     pub tran: Option<String>,
+    /// Revision of the firmware. Beyond ironic-python-agent, as everything below.
+    #[serde(default)]
+    pub firmware: Option<String>,
+    #[serde(default)]
+    pub removable: bool,
+    #[serde(default)]
+    pub read_only: bool,
+    /// Most bytes that one discard takes; 0 where the disk does not discard.
+    #[serde(default)]
+    pub discard_max_bytes: Option<u64>,
+    /// `thin`, `resource` or `full`, as a SCSI disk says (SBC-5, 6.6.9).
+    #[serde(default)]
+    pub provisioning: Option<String>,
+    #[serde(default)]
+    pub numa_node: Option<u32>,
+    /// Why a system should not be put on it, one sentence each; empty for a disk that may have one.
+    #[serde(default)]
+    pub ineligible: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -108,4 +160,50 @@ pub struct BootInfo {
     pub current_boot_mode: String,
     /// The kernel parameter `BOOTIF` as it was given.
     pub pxe_interface: Option<String>,
+    /// Whether the firmware checks what it starts; `null` without UEFI. Beyond ironic-python-agent, as `setup_mode`.
+    #[serde(default)]
+    pub secure_boot: Option<bool>,
+    /// Whether anybody may put in the key that all others hang on (UEFI 2.10, 32.3).
+    #[serde(default)]
+    pub setup_mode: Option<bool>,
+}
+
+/// A PCI function that computes: display controllers, processing accelerators, co-processors.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Accelerator {
+    pub pci_address: String,
+    /// Six hexadecimal digits: base class, subclass, programming interface.
+    pub class: String,
+    /// The class in words.
+    pub kind: String,
+    /// PCI vendor id as `0x` and four hexadecimal digits, as all ids here.
+    pub vendor: String,
+    pub product: String,
+    pub subsystem_vendor: Option<String>,
+    pub subsystem_product: Option<String>,
+    pub vendor_name: Option<String>,
+    pub product_name: Option<String>,
+    pub driver: Option<String>,
+    pub numa_node: Option<u32>,
+    pub link: Option<PciLink>,
+}
+
+/// A PCI Express link: what it runs at, and what it could.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PciLink {
+    /// Gigatransfers per second, as decimal text: `16.0`.
+    pub speed_gts: Option<String>,
+    pub max_speed_gts: Option<String>,
+    /// Lanes.
+    pub width: Option<u32>,
+    pub max_width: Option<u32>,
+}
+
+/// A Trusted Platform Module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tpm {
+    /// `1.2` or `2.0`.
+    pub version: Option<String>,
+    /// Banks of platform configuration registers: `sha1`, `sha256`, …
+    pub pcr_banks: Vec<String>,
 }

@@ -8,7 +8,8 @@ mod proof;
 mod step;
 
 pub use inventory::{
-    BlockDevice, BootInfo, Cpu, Firmware, Inventory, Memory, NetworkInterface, SystemVendorInfo,
+    Accelerator, BlockDevice, Bond, BootInfo, Cpu, Firmware, Inventory, Memory, NetworkInterface, PciLink,
+    SystemVendorInfo, Tpm, Vlan,
 };
 pub use proof::{DevicePlan, EraseStandard, PlanVerdict, PlannedMethod, Proof, ProofResult};
 pub use step::{ArgInfo, ProgressUnit, Step};

@@ -1,5 +1,7 @@
 //! Hints as an operator gives them, matched against one disk.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use tacit_model::BlockDevice;
 
@@ -89,6 +91,11 @@ impl RootDeviceHints {
         self.hints.iter().map(|(name, ..)| *name).filter(|name| UNIQUE.contains(name)).collect()
     }
 
+    /// The hint that stands first; empty without hints.
+    pub(super) fn first_name(&self) -> &'static str {
+        self.hints.first().map_or("", |(name, ..)| *name)
+    }
+
     /// The first hint that does not hold, with what the disk has in its place.
     pub(super) fn first_miss(&self, disk: &BlockDevice) -> Option<String> {
         self.hints.iter().find_map(|(name, wanted, text)| {
@@ -102,7 +109,13 @@ impl RootDeviceHints {
                     let facts = facts(disk, name);
                     let found =
                         facts.first().map_or_else(|| "nothing".to_owned(), |fact| format!("'{fact}'"));
-                    (facts.iter().any(|fact| expression.accepts_text(fact)), found)
+                    let accepts = |fact: &Cow<'_, str>| expression.accepts_text(fact);
+                    // What must not be is not to be found under another of the disk's names either.
+                    let holds = match expression.negates() {
+                        true => !facts.is_empty() && facts.iter().all(accepts),
+                        false => facts.iter().any(accepts),
+                    };
+                    (holds, found)
                 }
             };
             (!holds).then(|| format!("{name} is {found}, wanted '{text}'"))
@@ -145,13 +158,13 @@ fn parse_one(name: &str, value: &Value) -> Result<(&'static str, Wanted, String)
 }
 
 /// All facts that may answer a text hint.
-fn facts<'a>(disk: &'a BlockDevice, name: &str) -> Vec<&'a str> {
+fn facts<'a>(disk: &'a BlockDevice, name: &str) -> Vec<Cow<'a, str>> {
     let mut facts = match name {
         "name" => vec![Some(disk.name.as_str())],
         "by_path" => vec![disk.by_path.as_deref(), disk.by_path.as_deref().and_then(ata_compatible)],
         "model" => vec![disk.model.as_deref()],
         "vendor" => vec![disk.vendor.as_deref()],
-        "serial" => vec![disk.serial.as_deref()],
+        "serial" => return serials(disk),
         // udev's ID_WWN is the long name without its extension; a hint may have been taken from there.
         "wwn" => vec![disk.wwn.as_deref(), short_wwn(disk)],
         "wwn_with_extension" => vec![disk.wwn_with_extension.as_deref()],
@@ -161,7 +174,28 @@ fn facts<'a>(disk: &'a BlockDevice, name: &str) -> Vec<&'a str> {
         _ => Vec::new(),
     };
     facts.retain(|fact| fact.is_some_and(|fact| !fact.trim().is_empty()));
-    facts.into_iter().flatten().collect()
+    facts.into_iter().flatten().map(Cow::Borrowed).collect()
+}
+
+/// The serial, and what udev calls `ID_SERIAL` and `ID_SERIAL_SHORT`, from where a hint may have been taken: for SCSI
+/// disks the digits of the world wide name, with the 3 that means NAA before them or not; for others the model and
+/// the serial with underscores.
+fn serials(disk: &BlockDevice) -> Vec<Cow<'_, str>> {
+    let mut facts: Vec<Cow<'_, str>> = Vec::new();
+    let serial = disk.serial.as_deref().map(str::trim).filter(|serial| !serial.is_empty());
+    if let Some(serial) = serial {
+        facts.push(serial.into());
+        if let Some(model) = &disk.model {
+            facts.push(
+                format!("{} {serial}", model.trim()).split_whitespace().collect::<Vec<_>>().join("_").into(),
+            );
+        }
+    }
+    if let Some(digits) = disk.wwn_with_extension.as_deref().and_then(|name| name.strip_prefix("0x")) {
+        facts.push(digits.into());
+        facts.push(format!("3{digits}").into());
+    }
+    facts
 }
 
 /// The first 64 bits of a name with an extension, as `0x` and 16 digits.

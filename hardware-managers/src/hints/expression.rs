@@ -121,6 +121,11 @@ impl Expression {
         }
     }
 
+    /// Whether it says what a fact must not be.
+    pub(super) fn negates(&self) -> bool {
+        matches!(self, Self::Number(NotEqual, _) | Self::Text(NotEqual, _))
+    }
+
     /// Whether a fact given as text answers the hint; an empty fact never does.
     pub(super) fn accepts_text(&self, fact: &str) -> bool {
         let fact = fact.trim().to_lowercase();

@@ -5,4 +5,5 @@ mod expression;
 mod select;
 
 pub use device::{HintError, RootDeviceHints, parse};
-pub use select::{RootDeviceError, select_root_device};
+pub use select::{AmbiguityPolicy, RootDeviceError, select_root_device, select_root_device_with};
+pub(crate) use select::{Volumes, root_device_of};

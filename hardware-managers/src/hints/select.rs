@@ -4,9 +4,8 @@ use serde_json::Value;
 use tacit_model::BlockDevice;
 
 use super::device::{HintError, RootDeviceHints};
-
-/// Smallest disk that the default rule takes, in bytes (IPA contract §6).
-const MINIMUM_BYTES: u64 = 4 << 30;
+use crate::machine::{MINIMUM_BYTES, in_kernel_order};
+use crate::wipe::SkipList;
 
 /// Why no disk was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,13 +13,20 @@ const MINIMUM_BYTES: u64 = 4 << 30;
 pub enum RootDeviceError {
     #[error("the root device hints cannot be used")]
     Hints(#[source] HintError),
+    #[error("skip_block_devices cannot be used")]
+    SkipList(#[source] HintError),
+    #[error("root_device_policy must be 'first' or 'refuse', not {found}")]
+    Policy { found: String },
     /// Each miss names a disk and the first hint that it failed on.
     #[error("no disk matches the root device hints: {}", describe(misses))]
     NoMatch { misses: Vec<(String, String)> },
     #[error("{} match the root device hint {hint}, which should name one disk", disks.join(" and "))]
     Ambiguous { hint: String, disks: Vec<String> },
-    #[error("no disk of at least 4 GiB: {}", describe(disks))]
+    #[error("no disk of at least 4 GiB that a system may go on: {}", describe(disks))]
     TooSmall { disks: Vec<(String, String)> },
+    /// It was made in this boot, and now it is not there, or the skip list names it.
+    #[error("the root volume {device} cannot be used: {problem}")]
+    RootVolume { device: String, problem: &'static str },
 }
 
 impl RootDeviceError {
@@ -34,6 +40,82 @@ impl RootDeviceError {
     }
 }
 
+/// What happens when hints hold for several disks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AmbiguityPolicy {
+    /// An error if one of the hints should belong to one disk only (serial, WWN, place, name), else the first.
+    #[default]
+    RefuseUnique,
+    /// The first, in the order in which the kernel names disks: Ironic's way.
+    First,
+    /// An error.
+    Refuse,
+}
+
+impl AmbiguityPolicy {
+    /// `properties.root_device_policy` of a node: `first`, `refuse`, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`RootDeviceError::Policy`] for anything else.
+    pub fn from_node(node: &Value) -> Result<Self, RootDeviceError> {
+        match &node["properties"]["root_device_policy"] {
+            Value::Null => Ok(Self::default()),
+            Value::String(word) if word == "first" => Ok(Self::First),
+            Value::String(word) if word == "refuse" => Ok(Self::Refuse),
+            other => Err(RootDeviceError::Policy { found: other.to_string() }),
+        }
+    }
+
+    /// The hint for which several disks are an error; `None` where the first of them is taken.
+    fn refuses(self, hints: &RootDeviceHints) -> Option<String> {
+        match self {
+            Self::First => None,
+            Self::RefuseUnique => hints.unique_hints().first().map(|hint| (*hint).to_owned()),
+            Self::Refuse => {
+                Some(hints.unique_hints().first().copied().unwrap_or(hints.first_name()).to_owned())
+            }
+        }
+    }
+}
+
+/// What was said of arrays when they were made in this boot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Volumes {
+    pub(crate) root: Option<String>,
+    /// Arrays for data and the disks that they lie on, with the reason why each is no target.
+    pub(crate) others: Vec<(String, String)>,
+}
+
+/// The whole choice for a node (IPA contract §6).
+pub(crate) fn root_device_of(
+    disks: Vec<BlockDevice>,
+    node: &Value,
+    volumes: &Volumes,
+) -> Result<BlockDevice, RootDeviceError> {
+    let policy = AmbiguityPolicy::from_node(node)?;
+    let skipped = SkipList::from_node(node).map_err(RootDeviceError::SkipList)?;
+    if let Some(device) = &volumes.root {
+        let unusable = |problem| RootDeviceError::RootVolume { device: device.clone(), problem };
+        let volume =
+            disks.into_iter().find(|disk| disk.name == *device).ok_or_else(|| unusable("it is not there"))?;
+        return if skipped.matches(&volume) { Err(unusable("the skip list names it")) } else { Ok(volume) };
+    }
+    let mut disks = skipped.remaining(disks);
+    disks.retain(|disk| !volumes.others.iter().any(|(kept, _)| *kept == disk.name));
+    select_root_device_with(&disks, hints_of(node), policy)
+}
+
+/// The instance's hints before the node's. Only what says nothing is passed over: something that is not an object is
+/// for the selection to refuse.
+fn hints_of(node: &Value) -> Option<&Value> {
+    ["instance_info", "properties"].iter().map(|part| &node[*part]["root_device"]).find(|hints| match hints {
+        Value::Null => false,
+        Value::Object(hints) => !hints.is_empty(),
+        _ => true,
+    })
+}
+
 fn describe(misses: &[(String, String)]) -> String {
     if misses.is_empty() {
         return "the machine has no disks".to_owned();
@@ -42,15 +124,28 @@ fn describe(misses: &[(String, String)]) -> String {
     lines.join("; ")
 }
 
-/// Chooses by the hints, or, without any, the smallest disk of at least 4 GiB.
+/// [`select_root_device_with`] the policy that holds when a node names none.
+///
+/// # Errors
+///
+/// [`RootDeviceError`].
+pub fn select_root_device(
+    disks: &[BlockDevice],
+    hints: Option<&Value>,
+) -> Result<BlockDevice, RootDeviceError> {
+    select_root_device_with(disks, hints, AmbiguityPolicy::default())
+}
+
+/// Chooses by the hints, or, without any, the smallest eligible disk of at least 4 GiB.
 ///
 /// # Errors
 ///
 /// [`RootDeviceError`], with what each disk lacked. A hint that should belong to one disk only and holds for two is
-/// an error: the machine is not what the operator believes it to be.
-pub fn select_root_device(
+/// an error by default: the machine is not what the operator believes it to be.
+pub fn select_root_device_with(
     disks: &[BlockDevice],
     hints: Option<&Value>,
+    policy: AmbiguityPolicy,
 ) -> Result<BlockDevice, RootDeviceError> {
     let hints = match hints {
         None | Some(Value::Null) => None,
@@ -59,12 +154,10 @@ pub fn select_root_device(
     };
     let Some(hints) = hints else { return smallest(disks) };
     let mut matching: Vec<&BlockDevice> = disks.iter().filter(|disk| hints.matches(disk)).collect();
-    matching.sort_by(|a, b| a.name.cmp(&b.name));
-    if let ([_, _, ..], Some(hint)) = (matching.as_slice(), hints.unique_hints().first()) {
-        return Err(RootDeviceError::Ambiguous {
-            hint: (*hint).to_owned(),
-            disks: matching.iter().map(|disk| disk.name.clone()).collect(),
-        });
+    matching.sort_by(|a, b| in_kernel_order(&a.name, &b.name));
+    if let ([_, _, ..], Some(hint)) = (matching.as_slice(), policy.refuses(&hints)) {
+        let disks = matching.iter().map(|disk| disk.name.clone()).collect();
+        return Err(RootDeviceError::Ambiguous { hint, disks });
     }
     matching.first().map(|disk| (*disk).clone()).ok_or_else(|| RootDeviceError::NoMatch {
         misses: disks.iter().filter_map(|disk| Some((disk.name.clone(), hints.first_miss(disk)?))).collect(),
@@ -72,12 +165,16 @@ pub fn select_root_device(
 }
 
 fn smallest(disks: &[BlockDevice]) -> Result<BlockDevice, RootDeviceError> {
+    let reasons = |disk: &BlockDevice| {
+        let small = format!("{} bytes", disk.size);
+        if disk.size < MINIMUM_BYTES { small } else { disk.ineligible.join(", ") }
+    };
     disks
         .iter()
-        .filter(|disk| disk.size >= MINIMUM_BYTES)
-        .min_by(|a, b| (a.size, &a.name).cmp(&(b.size, &b.name)))
+        .filter(|disk| disk.size >= MINIMUM_BYTES && disk.ineligible.is_empty())
+        .min_by(|a, b| a.size.cmp(&b.size).then_with(|| in_kernel_order(&a.name, &b.name)))
         .cloned()
         .ok_or_else(|| RootDeviceError::TooSmall {
-            disks: disks.iter().map(|disk| (disk.name.clone(), format!("{} bytes", disk.size))).collect(),
+            disks: disks.iter().map(|disk| (disk.name.clone(), reasons(disk))).collect(),
         })
 }

@@ -1,7 +1,7 @@
 //! Names that a disk has from its maker: serial, world wide name, transport, SCSI address.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::by_path::is_hctl;
 use super::roots::{names_in, read_text};
@@ -66,6 +66,44 @@ fn naa_identifier(page: &[u8]) -> Option<WorldWideName> {
         rest = &tail[usize::from(*length)..];
     }
     None
+}
+
+/// How a SCSI disk provides its blocks, from the logical block provisioning page (SBC-5, 6.6.9).
+pub(super) fn provisioning(folder: &Path) -> Option<String> {
+    let page = fs::read(folder.join("device/vpd_pgb2")).ok()?;
+    if page.get(1) != Some(&0xb2) {
+        return None;
+    }
+    let word = match page.get(6)? & 7 {
+        1 => "resource",
+        2 => "thin",
+        // What the page does not say otherwise is fully provisioned.
+        _ => "full",
+    };
+    Some(word.to_owned())
+}
+
+/// The folder of the first path to a multipath NVMe namespace, given the namespace's real folder, which is a virtual
+/// one. Paths are hidden disks `nvmeXcYnZ` of the subsystem's controllers.
+pub(super) fn nvme_path(device: &Path) -> Option<PathBuf> {
+    let subsystem = device.parent()?;
+    let is_subsystem = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with("nvme-subsys");
+    subsystem.file_name().filter(|name| is_subsystem(name))?;
+    let name = device.file_name()?.to_string_lossy().into_owned();
+    let (head, namespace) = name.rsplit_once('n')?;
+    names_in(subsystem).into_iter().filter(|entry| is_controller(entry)).find_map(|controller| {
+        let folder = fs::canonicalize(subsystem.join(&controller)).ok()?;
+        let path = names_in(&folder).into_iter().find(|entry| {
+            let rest = entry.strip_prefix(head).and_then(|rest| rest.strip_prefix('c'));
+            rest.and_then(|rest| rest.split_once('n')).is_some_and(|(_, number)| number == namespace)
+        })?;
+        Some(folder.join(path))
+    })
+}
+
+/// `nvme0`, not `nvme0n1`.
+fn is_controller(name: &str) -> bool {
+    name.strip_prefix("nvme").is_some_and(|n| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// SCSI address `host:channel:target:lun`.

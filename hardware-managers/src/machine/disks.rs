@@ -1,10 +1,13 @@
 //! Disks, from `/sys/block` (IPA contract §6).
 
+use std::cmp::Ordering;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tacit_model::BlockDevice;
 
+use super::ata_page::AtaPage;
+use super::eligibility::{self, Uses};
 use super::roots::{Roots, names_in, read_flag, read_number, read_text};
 use super::{by_path, disk_ids};
 
@@ -13,6 +16,7 @@ const NEVER: [&str; 4] = ["fd", "ram", "zram", "sr"];
 
 pub(super) fn list(roots: &Roots, only: Option<&[PathBuf]>) -> Vec<BlockDevice> {
     let folder = roots.sys.join("block");
+    let uses = Uses::read(roots);
     let allowed = only.map(|paths| paths.iter().map(|path| resolve(roots, path)).collect::<Vec<_>>());
     let mut disks: Vec<BlockDevice> = names_in(&folder)
         .into_iter()
@@ -21,14 +25,53 @@ pub(super) fn list(roots: &Roots, only: Option<&[PathBuf]>) -> Vec<BlockDevice> 
             None => !is_numbered(name, "loop"),
         })
         .filter(|name| is_listed(&folder.join(name), name))
-        .filter_map(|name| read(&folder.join(&name), &name))
+        .filter_map(|name| {
+            let folder = folder.join(&name);
+            let mut disk = read(roots, &folder, &name)?;
+            disk.ineligible = eligibility::reasons(roots, &uses, &folder, &name, &disk);
+            Some(disk)
+        })
         .collect();
     if let Some(allowed) = &allowed {
         disks.extend(allowed.iter().filter_map(|path| plain_file(path)));
     }
-    disks.sort_by(|a, b| a.name.cmp(&b.name));
+    disks.sort_by(|a, b| in_kernel_order(&a.name, &b.name));
     disks.dedup_by(|a, b| a.name == b.name);
     disks
+}
+
+/// Names as the kernel gives them out: `sdb` before `sdaa`, `nvme2n1` before `nvme10n1`.
+pub(crate) fn in_kernel_order(left: &str, right: &str) -> Ordering {
+    let (mut left, mut right) = (left, right);
+    loop {
+        let ((a, rest_a), (b, rest_b)) = (first_run(left), first_run(right));
+        let order = match (a.parse::<u64>(), b.parse::<u64>()) {
+            (Ok(a), Ok(b)) => a.cmp(&b),
+            _ => match (lettered(a), lettered(b)) {
+                (Some((kind_a, a)), Some((kind_b, b))) if kind_a == kind_b => {
+                    a.len().cmp(&b.len()).then(a.cmp(b))
+                }
+                _ => a.cmp(b),
+            },
+        };
+        if order != Ordering::Equal || (rest_a.is_empty() && rest_b.is_empty()) {
+            return order.then_with(|| left.cmp(right));
+        }
+        (left, right) = (rest_a, rest_b);
+    }
+}
+
+/// The digits, or what is no digit, at the beginning.
+fn first_run(text: &str) -> (&str, &str) {
+    let digits = text.starts_with(|c: char| c.is_ascii_digit());
+    text.split_at(text.find(|c: char| c.is_ascii_digit() != digits).unwrap_or(text.len()))
+}
+
+/// Disks that are counted in letters: the driver's prefix and the letters.
+fn lettered(name: &str) -> Option<(&str, &str)> {
+    let at = name.rfind('/').map_or(0, |slash| slash + 1);
+    let prefix = ["sd", "vd", "hd", "xvd"].into_iter().find(|prefix| name[at..].starts_with(prefix))?;
+    Some(name.split_at(at + prefix.len()))
 }
 
 /// sysfs writes `!` where a device's name has a slash (`cciss!c0d0`).
@@ -68,40 +111,102 @@ fn is_multipath(folder: &Path) -> bool {
     read_text(&folder.join("dm/uuid")).is_some_and(|uuid| uuid.starts_with("mpath-"))
 }
 
-fn read(folder: &Path, name: &str) -> Option<BlockDevice> {
+fn read(roots: &Roots, folder: &Path, name: &str) -> Option<BlockDevice> {
     // sysfs counts in units of 512 bytes whatever the sector size is.
     let size = read_number(&folder.join("size"))?.checked_mul(512).filter(|&size| size > 0)?;
-    let device = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
-    let attribute = |name: &str| read_text(&folder.join(name));
     let sector = |name: &str| u32::try_from(read_number(&folder.join("queue").join(name))?).ok();
-    let names = disk_ids::world_wide_name(folder);
-    Some(BlockDevice {
+    let disk = BlockDevice {
         name: format!("/dev/{}", device_name(name)),
-        model: attribute("device/model").or_else(|| attribute("device/name")),
         size,
         rotational: read_flag(&folder.join("queue/rotational")),
+        logical_sectors: sector("logical_block_size"),
+        physical_sectors: sector("physical_block_size"),
+        removable: read_flag(&folder.join("removable")),
+        read_only: read_flag(&folder.join("ro")),
+        discard_max_bytes: read_number(&folder.join("queue/discard_max_bytes")),
+        ..BlockDevice::default()
+    };
+    // A multipath device is the disk that its paths lead to, without the place of any one path.
+    if is_numbered(name, "dm-")
+        && let Some(path) = eligibility::first_path(folder)
+    {
+        return Some(BlockDevice { hctl: None, by_path: None, ..named(roots, &path, disk) });
+    }
+    Some(named(roots, folder, disk))
+}
+
+/// With the names and the place of the disk whose folder is given.
+fn named(roots: &Roots, folder: &Path, disk: BlockDevice) -> BlockDevice {
+    let attribute = |name: &str| read_text(&folder.join("device").join(name));
+    let device = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+    // The one path, or the first of several, by which a multipath NVMe namespace is reached.
+    let place = disk_ids::nvme_path(&device).unwrap_or(device);
+    let names = disk_ids::world_wide_name(folder);
+    let transport = disk_ids::transport(&place);
+    // SCSI cuts an ATA disk's model to sixteen characters and its firmware to four.
+    let ata =
+        (transport.as_deref() != Some("nvme")).then(|| AtaPage::read(folder)).flatten().unwrap_or_default();
+    let function = by_path::last_pci_address(&place);
+    BlockDevice {
+        model: ata.model.or_else(|| attribute("model")).or_else(|| attribute("name")),
         // lsblk, which IPA asks first, prefers the long form.
         wwn: names.with_extension.clone().or(names.wwn),
-        serial: disk_ids::serial(folder),
-        vendor: attribute("device/vendor"),
+        serial: disk_ids::serial(folder).or(ata.serial),
+        vendor: attribute("vendor"),
         wwn_with_extension: names.with_extension,
         wwn_vendor_extension: names.vendor_extension,
         hctl: disk_ids::hctl(folder),
-        by_path: by_path::of_disk(&device),
-        logical_sectors: sector("logical_block_size"),
-        physical_sectors: sector("physical_block_size"),
-        tran: disk_ids::transport(&device),
-    })
+        by_path: by_path::of_disk(&place),
+        tran: transport,
+        firmware: ata.firmware.or_else(|| attribute("firmware_rev")).or_else(|| attribute("rev")),
+        provisioning: disk_ids::provisioning(folder),
+        numa_node: function.and_then(|address| {
+            let folder = roots.sys.join("bus/pci/devices").join(address);
+            read_text(&folder.join("numa_node"))?.parse().ok()
+        }),
+        ..disk
+    }
 }
 
 /// A regular file that the operator listed as a disk.
 fn plain_file(path: &Path) -> Option<BlockDevice> {
     let metadata = fs::metadata(path).ok().filter(|metadata| metadata.is_file() && metadata.len() > 0)?;
-    Some(BlockDevice {
+    let disk = BlockDevice {
         name: path.to_string_lossy().into_owned(),
         size: metadata.len(),
         logical_sectors: Some(512),
         physical_sectors: Some(512),
         ..BlockDevice::default()
-    })
+    };
+    Some(BlockDevice { ineligible: eligibility::plain(&disk), ..disk })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_kernel_order;
+
+    #[test]
+    fn names_are_in_the_order_in_which_the_kernel_gives_them_out() {
+        let sorted = [
+            "/dev/dm-2",
+            "/dev/dm-10",
+            "/dev/md0",
+            "/dev/nvme2n1",
+            "/dev/nvme2n10",
+            "/dev/nvme10n1",
+            "/dev/sda",
+            "/dev/sdb",
+            "/dev/sdz",
+            "/dev/sdaa",
+            "/dev/sdab",
+            "/dev/vda",
+            "/dev/vdaa",
+        ];
+        let mut names = sorted;
+        names.reverse();
+        names.sort_by(|a, b| in_kernel_order(a, b));
+        assert_eq!(names, sorted);
+        assert_eq!(in_kernel_order("/dev/sda", "/dev/sda"), std::cmp::Ordering::Equal);
+        assert_ne!(in_kernel_order("/dev/x01", "/dev/x1"), std::cmp::Ordering::Equal);
+    }
 }

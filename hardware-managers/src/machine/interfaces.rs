@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tacit_model::NetworkInterface;
+use tacit_model::{Bond, NetworkInterface, Vlan};
 
 use super::by_path::last_pci_address;
 use super::roots::{Roots, link_name, names_in, read_flag, read_number, read_text};
@@ -39,8 +39,9 @@ pub(super) fn list(roots: &Roots) -> Vec<NetworkInterface> {
 
 fn read(roots: &Roots, folder: &Path, name: &str) -> Option<NetworkInterface> {
     let device = folder.join("device");
-    let is_vlan = roots.proc.join("net/vlan").join(name).exists() || is_vlan_name(name);
-    if !device.exists() && !folder.join("bonding").exists() && !is_vlan {
+    let bond = bond(folder);
+    let vlan = vlan(roots, folder, name);
+    if bond.is_none() && vlan.is_none() && !device.exists() {
         return None;
     }
     let current = read_text(&folder.join("address"))?.to_ascii_lowercase();
@@ -55,9 +56,11 @@ fn read(roots: &Roots, folder: &Path, name: &str) -> Option<NetworkInterface> {
     if mac_address.starts_with("fa:") {
         return None;
     }
+    let pci_address = fs::canonicalize(&device).ok().and_then(|path| last_pci_address(&path));
+    let function = pci_address.as_ref().map(|address| roots.sys.join("bus/pci/devices").join(address));
+    let numa_node = |folder: &Path| read_text(&folder.join("numa_node"))?.parse().ok();
     Some(NetworkInterface {
         name: name.to_owned(),
-        mac_address,
         ipv4_address: None,
         ipv6_address: None,
         has_carrier: read_flag(&folder.join("carrier")),
@@ -65,12 +68,56 @@ fn read(roots: &Roots, folder: &Path, name: &str) -> Option<NetworkInterface> {
         vendor: read_text(&device.join("vendor")),
         product: read_text(&device.join("device")),
         client_id: infiniband.then(|| format!("{INFINIBAND_CLIENT_ID}{}", &current[36..])),
-        biosdevname: None,
-        // A link that is down reports -1, which is no number here.
-        speed_mbps: read_number(&folder.join("speed")).filter(|&speed| speed > 0),
-        pci_address: fs::canonicalize(&device).ok().and_then(|path| last_pci_address(&path)),
+        biosdevname: onboard_name(&device).or_else(|| onboard_name(function.as_deref()?)),
+        speed_mbps: max_speed_mbps(roots, name)
+            // A link that is down reports -1, which is no number here.
+            .or_else(|| read_number(&folder.join("speed")).filter(|&speed| speed > 0)),
         driver: link_name(&device.join("driver")),
+        firmware: roots.is_real().then(|| tacit_blockdev::interface_firmware(name)).flatten(),
+        current_mac: (!infiniband && current != mac_address).then_some(current),
+        numa_node: numa_node(&device).or_else(|| numa_node(function.as_deref()?)),
+        pci_address,
+        mac_address,
+        bond,
+        vlan,
     })
+}
+
+fn bond(folder: &Path) -> Option<Bond> {
+    let folder = folder.join("bonding");
+    // `802.3ad 4`: the name and the number of the mode.
+    let mode = read_text(&folder.join("mode"))?.split(' ').next()?.to_owned();
+    let members = read_text(&folder.join("slaves")).unwrap_or_default();
+    Some(Bond { mode, members: members.split_whitespace().map(str::to_owned).collect() })
+}
+
+/// As the kernel's table of VLANs tells it, else by the name.
+fn vlan(roots: &Roots, folder: &Path, name: &str) -> Option<Vlan> {
+    let table = read_text(&roots.proc.join("net/vlan").join(name));
+    if table.is_none() && !is_vlan_name(name) {
+        return None;
+    }
+    let told = table.as_deref().and_then(|table| {
+        // `eth0.100  VID: 100  REORDER_HDR: 1 …`
+        let id = table.split_once("VID:")?.1.split_whitespace().next()?.parse().ok()?;
+        let parent = table.lines().find_map(|line| line.strip_prefix("Device:"))?.trim().to_owned();
+        Some(Vlan { id, parent: Some(parent) })
+    });
+    told.or_else(|| {
+        let (before, id) = name.rsplit_once('.')?;
+        let lower =
+            names_in(folder).into_iter().find_map(|entry| entry.strip_prefix("lower_").map(str::to_owned));
+        Some(Vlan { id: id.parse().ok()?, parent: lower.or_else(|| Some(before.to_owned())) })
+    })
+}
+
+/// The name that `biosdevname` gives an adapter of the main board: `em` and its number there (DSP0134 §7.42).
+fn onboard_name(function: &Path) -> Option<String> {
+    Some(format!("em{}", read_number(&function.join("index"))?))
+}
+
+fn max_speed_mbps(roots: &Roots, name: &str) -> Option<u64> {
+    roots.is_real().then(|| tacit_blockdev::interface_max_speed_mbps(name)).flatten()
 }
 
 /// `eth0.100`: a name, a dot and a VLAN id.

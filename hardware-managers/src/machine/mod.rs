@@ -1,22 +1,41 @@
 //! Readers of what the kernel and the firmware tell about the machine.
 
+mod accelerators;
+mod ata_page;
+mod bmc;
 mod by_path;
+mod collectors;
 mod cpu;
 mod disk_ids;
 mod disks;
+mod dmi;
+mod eligibility;
 mod firmware;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod identity;
+mod inspection;
 mod interfaces;
+mod inventory;
+mod lldp;
+mod numa;
+mod pci;
 mod roots;
+mod shown;
 mod smbios;
+mod trust;
+mod usb;
 mod view;
+mod volumes;
 
 pub(crate) use by_path::ata_compatible;
+pub use collectors::{Collector, CollectorError, LLDP_PATIENCE, UnknownCollector};
+pub(crate) use disks::in_kernel_order;
+pub(crate) use eligibility::MINIMUM_BYTES;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::smbios as fuzz_smbios;
 pub use identity::Identity;
+pub use inspection::Inspection;
 pub use roots::Roots;
-pub(crate) use roots::read_flag;
+pub(crate) use roots::{names_in, read_flag, read_number, read_text};
 pub use view::Machine;

@@ -12,7 +12,7 @@ pub(super) struct Smbios {
 }
 
 #[derive(Clone, Debug)]
-struct Structure {
+pub(super) struct Structure {
     kind: u8,
     /// Formatted area with its four-byte header.
     data: Vec<u8>,
@@ -20,22 +20,40 @@ struct Structure {
 }
 
 impl Structure {
-    fn byte(&self, at: usize) -> Option<u8> {
+    pub(super) fn kind(&self) -> u8 {
+        self.kind
+    }
+
+    /// By which other structures refer to this one.
+    pub(super) fn handle(&self) -> u16 {
+        self.word(2).unwrap_or(0)
+    }
+
+    /// Bytes of the formatted area.
+    pub(super) fn length(&self) -> usize {
+        self.data.len()
+    }
+
+    /// A string as it stands there; numbers begin with 1.
+    pub(super) fn string(&self, number: u8) -> Option<&str> {
+        self.strings.get(usize::from(number).checked_sub(1)?).map(String::as_str)
+    }
+
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
         self.data.get(at).copied()
     }
 
-    fn word(&self, at: usize) -> Option<u16> {
+    pub(super) fn word(&self, at: usize) -> Option<u16> {
         Some(u16::from_le_bytes(self.data.get(at..at + 2)?.try_into().ok()?))
     }
 
-    fn double_word(&self, at: usize) -> Option<u32> {
+    pub(super) fn double_word(&self, at: usize) -> Option<u32> {
         Some(u32::from_le_bytes(self.data.get(at..at + 4)?.try_into().ok()?))
     }
 
     /// The string whose number stands at `at`; 0 means that there is none.
     fn text(&self, at: usize) -> Option<&str> {
-        let number = usize::from(self.byte(at)?);
-        let text = self.strings.get(number.checked_sub(1)?)?.trim();
+        let text = self.string(self.byte(at)?)?.trim();
         (!text.is_empty()).then_some(text)
     }
 }
@@ -57,7 +75,13 @@ impl Smbios {
         self.structures.iter().find(|structure| structure.kind == kind)
     }
 
-    fn all(&self, kind: u8) -> impl Iterator<Item = &Structure> {
+    /// Specification version as (major, minor).
+    pub(super) fn version(&self) -> (u8, u8) {
+        self.version
+    }
+
+    /// Structures of a type, in the order of the table.
+    pub(super) fn all(&self, kind: u8) -> impl Iterator<Item = &Structure> {
         self.structures.iter().filter(move |structure| structure.kind == kind)
     }
 

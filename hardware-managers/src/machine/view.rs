@@ -2,24 +2,42 @@
 
 use std::path::{Path, PathBuf};
 
-use tacit_model::{BlockDevice, BootInfo, Inventory};
+use tacit_model::{BlockDevice, Inventory, NetworkInterface};
 
 use super::identity::Identity;
 use super::roots::{Roots, read_text};
-use super::{cpu, disks, firmware, identity, interfaces};
+use super::shown::Shown;
+use super::volumes::RootVolumes;
+use super::{disks, eligibility, identity, interfaces, inventory};
+use crate::hints::{RootDeviceError, Volumes, root_device_of};
 
 /// The machine: where its trees are, and which of its disks may be seen and touched.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     roots: Roots,
     only_disks: Option<Vec<PathBuf>>,
+    shown: Shown,
+    volumes: RootVolumes,
 }
 
 impl Machine {
     /// With `only_disks`, no other disk exists for anything in this crate; loop devices and plain files are disks
     /// only when they are in it.
     pub fn new(roots: Roots, only_disks: Option<Vec<PathBuf>>) -> Self {
-        Self { roots, only_disks }
+        Self { roots, only_disks, ..Self::default() }
+    }
+
+    /// From now on, devices and inventory are what these managers make of them.
+    pub(crate) fn show_through(&self, managers: std::sync::Weak<crate::managers::Loader>) {
+        self.shown.through(managers);
+    }
+
+    /// What is left of a list of devices when the hardware managers were asked (IPA contract §4.2).
+    pub(crate) fn filter<T>(&self, kind: crate::managers::DeviceKind, found: Vec<T>) -> Vec<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        self.shown.filter(kind, found)
     }
 
     /// Where this machine's trees are.
@@ -32,29 +50,53 @@ impl Machine {
         self.roots.device_node(name.as_ref())
     }
 
-    /// Everything that is known without outside programs (IPA contract §7.1).
+    /// Everything that is known without outside programs (IPA contract §7.1). Waits for the management controller, three
+    /// seconds at most; a healthy one answers in milliseconds.
     pub fn inventory(&self) -> Inventory {
-        let tables = firmware::read(&self.roots);
-        Inventory {
-            interfaces: interfaces::list(&self.roots),
-            cpu: cpu::read(&self.roots, tables.as_ref()),
-            disks: self.disks(),
-            memory: firmware::memory(&self.roots, tables.as_ref()),
-            bmc_address: None,
-            bmc_v6address: None,
-            bmc_mac: None,
-            system_vendor: firmware::system_vendor(&self.roots, tables.as_ref()),
-            boot: BootInfo {
-                current_boot_mode: if self.is_uefi() { "uefi" } else { "bios" }.to_owned(),
-                pxe_interface: self.kernel_parameter("BOOTIF"),
-            },
-            hostname: read_text(&self.roots.proc.join("sys/kernel/hostname")).unwrap_or_default(),
-        }
+        self.shown.improve(inventory::assemble(self))
     }
 
-    /// Disks in name order (IPA contract §6, "which devices are listed").
+    /// Network interfaces with hardware behind them, bonds and VLANs, without those that hardware managers hide.
+    pub(crate) fn interfaces(&self) -> Vec<NetworkInterface> {
+        self.filter(crate::managers::DeviceKind::Interface, interfaces::list(&self.roots))
+    }
+
+    /// Remembers, for this boot, that an array was made as the volume of the system, or as one that is not
+    /// (`is_root_volume`, IPA contract §5.6). All clones of this machine know it. `device` is named as in
+    /// [`Machine::disks`].
+    pub fn set_root_volume(&self, device: &str, is_root: bool) {
+        self.volumes.mark(device, is_root);
+    }
+
+    /// Arrays were taken apart: nothing is known of root volumes any more.
+    pub fn forget_root_volumes(&self) {
+        self.volumes.forget();
+    }
+
+    /// The disk that the system of a node goes on (IPA contract §6): the array that was made for it in this boot, else
+    /// by the hints of the instance or the node, else the smallest that is eligible. Disks of the skip list and arrays
+    /// made for data, with the disks that they lie on, are never chosen.
+    ///
+    /// # Errors
+    ///
+    /// [`RootDeviceError`].
+    pub fn root_device(&self, node: &serde_json::Value) -> Result<BlockDevice, RootDeviceError> {
+        let volumes = Volumes {
+            root: self.volumes.root(),
+            others: self
+                .volumes
+                .others()
+                .iter()
+                .flat_map(|volume| eligibility::kept_for_data(&self.roots, volume))
+                .collect(),
+        };
+        root_device_of(self.disks(), node, &volumes)
+    }
+
+    /// Disks in name order (IPA contract §6, "which devices are listed"), without those that hardware managers hide.
     pub fn disks(&self) -> Vec<BlockDevice> {
-        disks::list(&self.roots, self.only_disks.as_deref())
+        let found = disks::list(&self.roots, self.only_disks.as_deref());
+        self.shown.disks(found, self.only_disks.is_some())
     }
 
     /// Facts by which a conductor recognises this machine (boot contract §E).
@@ -68,7 +110,7 @@ impl Machine {
     }
 
     /// Value of a parameter on the kernel's command line; the last one wins, as in the kernel.
-    fn kernel_parameter(&self, name: &str) -> Option<String> {
+    pub(super) fn kernel_parameter(&self, name: &str) -> Option<String> {
         let line = read_text(&self.roots.proc.join("cmdline"))?;
         let value = line.split_ascii_whitespace().rev().find_map(|word| {
             let (key, value) = word.split_once('=')?;
