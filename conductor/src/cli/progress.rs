@@ -135,16 +135,18 @@ fn figures(progress: &Progress) -> String {
     }
     let counted = |figure: u64| match progress.unit {
         ProgressUnit::Bytes => size(figure),
-        ProgressUnit::Regions => figure.to_string(),
+        ProgressUnit::Regions | ProgressUnit::Share => figure.to_string(),
     };
     let unit = match progress.unit {
-        ProgressUnit::Bytes => "",
+        ProgressUnit::Bytes | ProgressUnit::Share => "",
         ProgressUnit::Regions => " regions",
     };
     match progress.total.filter(|total| *total > 0) {
         Some(total) => {
             let percent = progress.done as f64 * 100.0 / total as f64;
-            parts.push(format!("{} of {}{unit}", counted(progress.done), counted(total)));
+            if progress.unit != ProgressUnit::Share {
+                parts.push(format!("{} of {}{unit}", counted(progress.done), counted(total)));
+            }
             parts.push(format!("{percent:.0} %"));
         }
         None if progress.done > 0 => parts.push(format!("{}{unit}", counted(progress.done))),

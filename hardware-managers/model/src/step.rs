@@ -29,6 +29,8 @@ pub enum ProgressUnit {
     Bytes,
     /// Places on a disk, each as good as done at once: what a wipe of metadata overwrites.
     Regions,
+    /// What a drive says of work that it does by itself: parts of a whole that mean nothing but their ratio.
+    Share,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
