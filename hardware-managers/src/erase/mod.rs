@@ -1,5 +1,26 @@
 //! Erasing whole devices, as probe → plan → execute → prove (NIST SP 800-88r2).
+//!
+//! The plan is a pure function of what the drive says ([`DriveFacts`](crate::drives::DriveFacts)), of what the guards
+//! find and of what the operator wants. Nothing counts as erased because a drive said so: marks that were readable
+//! before must be gone afterwards, through a device that was opened anew.
 
-use crate::managers::StepSpecification;
+mod canary;
+mod control;
+mod error;
+mod execute;
+mod express;
+mod findings;
+mod fleet;
+mod join;
+mod method;
+mod methods;
+mod noise;
+mod plan;
+mod policy;
+mod pstore;
+mod source;
+mod step;
+#[cfg(test)]
+mod tests;
 
-pub(crate) const STEPS: &[StepSpecification] = &[];
+pub(crate) use step::STEPS;

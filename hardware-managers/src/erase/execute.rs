@@ -1,0 +1,268 @@
+//! Erasing one device: marks, method, verification, and the next method where the plan has one.
+
+use tacit_blockdev::{Access, Drive};
+use tacit_model::{BlockDevice, EraseStandard, Proof, ProofResult};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::canary::Canaries;
+use super::control::Control;
+use super::error::{EraseError, chain};
+use super::join::join;
+use super::method::Method;
+use super::methods::{DiscardEraser, DriveEraser, Eraser, OverwriteEraser};
+use super::noise::Noise;
+use super::plan::rotational;
+use super::policy::Policy;
+use super::source::{DriveSource, Note};
+use crate::drives::{DriveFacts, EraseMethod, Wait, identify, settle};
+
+/// One device that is to be erased, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) disk: BlockDevice,
+    pub(crate) facts: DriveFacts,
+    /// In the order in which they are tried.
+    pub(crate) methods: Vec<Method>,
+    /// Whether it shares its controller with others, all of which are to be erased.
+    pub(crate) has_companions: bool,
+}
+
+/// Erases a device and proves it. The error names every method that was tried and why it had no success.
+///
+/// # Errors
+///
+/// [`EraseError`] of the last method, with those before it.
+pub(crate) fn erase(
+    source: &dyn DriveSource,
+    job: &Job,
+    policy: &Policy,
+    control: &Control,
+) -> Result<Proof, EraseError> {
+    control.go_on("untouched")?;
+    let mut proof = begin(job);
+    let drive = source.open(&job.disk, Access::Exclusive)?;
+    same_drive(source, drive.as_ref(), job)?;
+    let work = Work { source, job, policy, control };
+    if let Some(joined) = work.join(drive.as_ref(), &mut proof)? {
+        return Ok(joined);
+    }
+    work.settle(drive.as_ref(), &mut proof)?;
+    let mut problems: Vec<String> = Vec::new();
+    for &method in &job.methods {
+        match work.attempt(drive.as_ref(), method, &mut proof) {
+            Ok(()) => return Ok(work.finish(proof, method)),
+            Err(error @ EraseError::Cancelled { .. }) => return Err(error),
+            Err(error) => {
+                control.leave();
+                let stop = matches!(error, EraseError::Swapped { .. } | EraseError::StillWorking { .. });
+                let problem = format!("{}: {}", method.name(), chain(&error));
+                proof.actions.push(format!("no success: {problem}"));
+                problems.push(problem);
+                if stop {
+                    break;
+                }
+            }
+        }
+    }
+    Err(EraseError::Exhausted { problems: problems.join("; ") })
+}
+
+fn now() -> String {
+    OffsetDateTime::now_utc().format(&Rfc3339).expect("every time after 1970 has this form")
+}
+
+/// What is known before anything was done.
+fn begin(job: &Job) -> Proof {
+    let (disk, facts) = (&job.disk, &job.facts);
+    Proof {
+        device: disk.name.clone(),
+        // What the drive says over its own protocol counts for more than what a translator made of it.
+        serial: facts.serial.clone().or_else(|| disk.serial.clone()),
+        model: facts.model.clone().or_else(|| disk.model.clone()),
+        wwn: facts.wwn.clone().or_else(|| disk.wwn.clone()),
+        firmware: facts.firmware.clone(),
+        size: Some(disk.size),
+        started: Some(now()),
+        ..Proof::default()
+    }
+}
+
+/// Names change when drives are pulled and put back; the plan is for one drive.
+fn same_drive(source: &dyn DriveSource, drive: &dyn Drive, job: &Job) -> Result<(), EraseError> {
+    let facts = identify(drive, source.kind(&job.disk));
+    match (&job.facts.serial, facts.serial) {
+        (Some(wanted), Some(found)) if *wanted != found => {
+            Err(EraseError::Swapped { wanted: wanted.clone(), found })
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Work<'a> {
+    source: &'a dyn DriveSource,
+    job: &'a Job,
+    policy: &'a Policy,
+    control: &'a Control,
+}
+
+impl Work<'_> {
+    fn eraser(&self, method: Method) -> Result<Box<dyn Eraser + '_>, EraseError> {
+        Ok(match method {
+            Method::Overwrite => Box::new(OverwriteEraser::new(self.policy)?),
+            Method::Discard => Box::new(DiscardEraser::new(self.policy)),
+            Method::Drive(own) => {
+                let (disk, facts) = (&self.job.disk, &self.job.facts);
+                let psid = self.policy.psid([
+                    facts.serial.as_deref(),
+                    disk.serial.as_deref(),
+                    facts.wwn.as_deref(),
+                    disk.wwn.as_deref(),
+                ]);
+                Box::new(DriveEraser {
+                    method: own,
+                    facts,
+                    psid,
+                    reach_others: self.job.has_companions,
+                    clock: self.source.clock(),
+                })
+            }
+        })
+    }
+
+    /// Tries one method, and shows that it did what it should.
+    fn attempt(&self, drive: &dyn Drive, method: Method, proof: &mut Proof) -> Result<(), EraseError> {
+        self.control.go_on(if self.control.touched() { "partly erased, not proven" } else { "untouched" })?;
+        let eraser = self.eraser(method)?;
+        let noise = Noise::new()?;
+        self.control.touch();
+        let canaries = match Canaries::place(drive, noise) {
+            Err(EraseError::NoMarks { first }) if method == Method::Drive(EraseMethod::OpalPsid) => {
+                // A locked drive takes no marks. The first revert opens it, the second one is proven.
+                let done = eraser.run(drive, self.control)?;
+                proof.actions.push(format!("{}: no marks could be written ({first})", method.name()));
+                proof.actions.extend(done.actions);
+                Canaries::place(drive, noise)?
+            }
+            placed => placed?,
+        };
+        proof.actions.push(format!("{}: {}", method.name(), canaries.action()));
+        let in_drive = matches!(method, Method::Drive(_));
+        if in_drive {
+            self.note(Some((method, noise)));
+        }
+        let outcome = eraser.run(drive, self.control);
+        let done = match outcome {
+            Ok(done) => done,
+            Err(error) => {
+                if in_drive && !error.is_still_working() {
+                    self.note(None);
+                }
+                return Err(error);
+            }
+        };
+        if self.control.cancelled() {
+            return Err(EraseError::Cancelled { state: format!("{} is done, not proven", method.name()) });
+        }
+        self.note(None);
+        proof.actions.extend(done.actions.iter().cloned());
+        let fresh = self.source.open(&self.job.disk, Access::Read)?;
+        let mut lines = canaries.check(fresh.as_ref(), &done.bad)?;
+        lines.extend(eraser.verify(fresh.as_ref(), &done, self.control)?);
+        proof.verification = lines;
+        if !done.bad.is_empty() {
+            proof.standard = EraseStandard::None;
+        } else {
+            proof.standard = method.standard(rotational(&self.job.disk, &self.job.facts), self.policy.verify);
+        }
+        Ok(())
+    }
+
+    fn finish(&self, mut proof: Proof, method: Method) -> Proof {
+        method.name().clone_into(&mut proof.method);
+        proof.result = ProofResult::Proven;
+        if let Err(error) = self.source.rescan(&self.job.disk) {
+            // The device is erased all the same; only the kernel still shows partitions that are gone.
+            tracing::warn!(device = %self.job.disk.name, error = %chain(&error), "partitions not read again");
+            proof.actions.push("the kernel kept its old view of the partitions".to_owned());
+        }
+        proof.finished = Some(now());
+        proof
+    }
+
+    fn note(&self, work: Option<(Method, Noise)>) {
+        let note = work.map(|(method, noise)| Note {
+            method: method.name().to_owned(),
+            noise: noise.0,
+            size: self.job.disk.size,
+            started: now(),
+        });
+        self.source.note(&self.job.disk, note.as_ref());
+    }
+
+    /// Takes away what an erasure that was cut off may have left behind.
+    fn settle(&self, drive: &dyn Drive, proof: &mut Proof) -> Result<(), EraseError> {
+        let wait =
+            Wait { clock: self.source.clock(), progress: &|_| {}, cancelled: &|| self.control.cancelled() };
+        match settle(drive, self.job.facts.kind, &wait) {
+            Ok(lines) => {
+                proof.actions.extend(lines);
+                Ok(())
+            }
+            Err(error) if error.still_working() => Err(EraseError::StillWorking { details: chain(&error) }),
+            // What it means for a method, the method finds out.
+            Err(error) => {
+                proof.actions.push(format!("not as it should be at first: {}", chain(&error)));
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for a sanitize operation that is under way already. One that an earlier run of this program began is
+    /// proven by the marks of that run; after any other the device is erased anew.
+    fn join(&self, drive: &dyn Drive, proof: &mut Proof) -> Result<Option<Proof>, EraseError> {
+        if self.job.facts.sanitizing.is_none() {
+            self.source.note(&self.job.disk, None);
+            return Ok(None);
+        }
+        let noted =
+            self.source.noted(&self.job.disk).and_then(|note| Some((Method::by_name(&note.method)?, note)));
+        self.control.touch();
+        let kind = self.source.kind(&self.job.disk);
+        if let Err(error) = join(drive, kind, self.source.clock(), self.control) {
+            if error.is_still_working() {
+                return Err(error);
+            }
+            self.source.note(&self.job.disk, None);
+            proof.actions.push(chain(&error));
+            return Ok(None);
+        }
+        self.control.go_on("the sanitize operation in the drive is done, not proven")?;
+        self.source.note(&self.job.disk, None);
+        proof.actions.push("a sanitize operation was under way and was waited for".to_owned());
+        let Some((method, note)) = noted else {
+            proof.actions.push("nobody noted who began it, so that it proves nothing".to_owned());
+            return Ok(None);
+        };
+        let fresh = self.source.open(&self.job.disk, Access::Read)?;
+        proof
+            .actions
+            .push(format!("{}: begun by an earlier run of the agent at {}", note.method, note.started));
+        match Canaries::recall(fresh.as_ref(), Noise(note.noise)).check(fresh.as_ref(), &[]) {
+            Ok(lines) => {
+                proof.verification = lines;
+                proof.started = Some(note.started);
+                proof.standard =
+                    method.standard(rotational(&self.job.disk, &self.job.facts), self.policy.verify);
+                if proof.standard < self.policy.require {
+                    return Ok(None);
+                }
+                Ok(Some(self.finish(proof.clone(), method)))
+            }
+            Err(error) => {
+                proof.actions.push(format!("no success: {}: {}", note.method, chain(&error)));
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the guards found out about a device.
+
+/// Facts that decide whether a device may be erased at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Findings {
+    /// Whether this agent may touch it.
+    pub(crate) allowed: bool,
+    /// Bytes, as the opened device says.
+    pub(crate) size: u64,
+    pub(crate) read_only: bool,
+    /// A hint of `skip_block_devices` holds for it.
+    pub(crate) skip_listed: bool,
+    /// It belongs to an array that `skip_block_devices` names.
+    pub(crate) kept_volume: bool,
+    /// A medium by which a BMC hands parameters over.
+    pub(crate) virtual_medium: bool,
+    /// Mounts, swap and devices that use it, one line each.
+    pub(crate) held: Vec<String>,
+    /// The running array that it is a part of, when that is erased, too.
+    pub(crate) member_of: Option<String>,
+    /// The name of a RAID format whose superblock it carries, while no array uses it.
+    pub(crate) raid_member: Option<String>,
+    /// A file system that other machines may use.
+    pub(crate) shared: Option<String>,
+    /// Why its content could not be looked at.
+    pub(crate) unreadable: Option<String>,
+    /// Whether the kernel discards on it.
+    pub(crate) discards: bool,
+    /// Other namespaces of its controller that are not to be erased.
+    pub(crate) siblings: Vec<String>,
+    /// It shares its controller with other namespaces, erased or not.
+    pub(crate) has_companions: bool,
+    /// What it shares a controller with is erased after it, not beside it.
+    pub(crate) lane: String,
+}

@@ -1,0 +1,193 @@
+//! Several devices at a time: bounded, watched, and stopped together.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tacit_model::Proof;
+
+use super::control::{Control, Report};
+use super::error::{EraseError, chain};
+use super::execute::{Job, erase};
+use super::policy::Policy;
+use super::source::DriveSource;
+use crate::managers::StepObserver;
+
+/// How often the caller is asked whether to stop, and drives whether they live.
+const TICK: Duration = Duration::from_millis(50);
+/// How long work that is told to stop may take to do so. What goes on inside a drive is left alone after that.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What became of one device.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Proven(Box<Proof>),
+    Failed { reason: String, touched: bool },
+    Stopped { state: String, touched: bool },
+}
+
+/// Devices that share a controller, one after the other, each with its number.
+pub(crate) type Lane = Vec<(usize, Job)>;
+
+enum Event {
+    Report(usize, Report),
+    Done(usize, Result<Proof, EraseError>),
+}
+
+/// One device as the watch sees it.
+struct Member {
+    name: String,
+    control: Arc<Control>,
+    lane: usize,
+}
+
+/// What the workers share.
+struct Shared {
+    source: Arc<dyn DriveSource>,
+    policy: Policy,
+    lanes: Mutex<VecDeque<Lane>>,
+    controls: BTreeMap<usize, Arc<Control>>,
+}
+
+/// Erases the devices of all lanes; the outcomes are by the devices' numbers. Devices that hang are given up, and
+/// others begin in their stead.
+pub(crate) fn run(
+    source: &Arc<dyn DriveSource>,
+    policy: &Policy,
+    lanes: Vec<Lane>,
+    observer: &dyn StepObserver,
+) -> BTreeMap<usize, Outcome> {
+    let (events, received) = mpsc::channel();
+    let mut members = BTreeMap::new();
+    for (lane, jobs) in lanes.iter().enumerate() {
+        for (number, job) in jobs {
+            let (number, tell) = (*number, events.clone());
+            // Nobody listens any more when the step gave this device up.
+            let report = move |report| tell.send(Event::Report(number, report)).unwrap_or_default();
+            let control = Arc::new(Control::new(report));
+            members.insert(number, Member { name: job.disk.name.clone(), control, lane });
+        }
+    }
+    let controls = members.iter().map(|(number, member)| (*number, member.control.clone())).collect();
+    let workers = policy.concurrency.min(lanes.len());
+    let lanes = Mutex::new(lanes.into());
+    let shared = Arc::new(Shared { source: source.clone(), policy: policy.clone(), lanes, controls });
+    let spawn = || {
+        let (shared, events) = (shared.clone(), events.clone());
+        // Detached: a thread that hangs in a drive cannot be waited for.
+        thread::spawn(move || shared.work(&events));
+    };
+    (0..workers).for_each(|_| spawn());
+    let mut watch = Watch { members, outcomes: BTreeMap::new() };
+    let mut stopped: Option<Instant> = None;
+    while watch.outcomes.len() < watch.members.len() {
+        match received.recv_timeout(TICK) {
+            Ok(Event::Report(number, report)) => watch.report(number, &report, observer),
+            Ok(Event::Done(number, outcome)) => watch.done(number, outcome),
+            Err(_) => {}
+        }
+        match stopped {
+            None if observer.cancelled() => {
+                stopped = Some(Instant::now());
+                watch.members.values().for_each(|member| member.control.cancel());
+            }
+            None => (0..watch.give_up_overdue(Instant::now())).for_each(|_| spawn()),
+            Some(since) if since.elapsed() > GRACE => watch.leave(),
+            Some(_) => {}
+        }
+    }
+    watch.outcomes
+}
+
+impl Shared {
+    /// Takes lane after lane.
+    fn work(&self, events: &Sender<Event>) {
+        loop {
+            let lane = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(lane) = lane else { return };
+            for (number, job) in lane {
+                let control = &self.controls[&number];
+                control.begin();
+                let outcome = catch_unwind(AssertUnwindSafe(|| {
+                    erase(self.source.as_ref(), &job, &self.policy, control)
+                }))
+                .unwrap_or_else(|_| {
+                    Err(EraseError::Drive { details: "the program failed; see its log".to_owned() })
+                });
+                control.end();
+                if events.send(Event::Done(number, outcome)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+struct Watch {
+    members: BTreeMap<usize, Member>,
+    outcomes: BTreeMap<usize, Outcome>,
+}
+
+impl Watch {
+    fn report(&self, number: usize, report: &Report, observer: &dyn StepObserver) {
+        if !self.outcomes.contains_key(&number) {
+            let device = &self.members[&number].name;
+            observer.progress(&report.stage, device, report.done, report.total, report.unit);
+        }
+    }
+
+    /// The first word counts: who was given up may still say something.
+    fn done(&mut self, number: usize, outcome: Result<Proof, EraseError>) {
+        let touched = self.members[&number].control.touched();
+        self.outcomes.entry(number).or_insert_with(|| match outcome {
+            Ok(proof) => Outcome::Proven(Box::new(proof)),
+            Err(EraseError::Cancelled { state }) => Outcome::Stopped { state, touched },
+            Err(error) => Outcome::Failed { reason: chain(&error), touched },
+        });
+    }
+
+    /// Fails devices that gave no sign of life, and those that wait behind them; the result is how many workers hang.
+    fn give_up_overdue(&mut self, now: Instant) -> usize {
+        let hanging: Vec<usize> = self
+            .members
+            .iter()
+            .filter(|(number, member)| !self.outcomes.contains_key(number) && member.control.is_overdue(now))
+            .map(|(number, _)| *number)
+            .collect();
+        for &number in &hanging {
+            let member = &self.members[&number];
+            member.control.cancel();
+            let what = member.control.inside().unwrap_or_else(|| "the kernel's request".to_owned());
+            let reason = format!("{what} has not ended in time; the drive may still be at work on it");
+            let touched = member.control.touched();
+            let (name, lane) = (member.name.clone(), member.lane);
+            self.outcomes.insert(number, Outcome::Failed { reason, touched });
+            for (other, waiting) in self.members.iter().filter(|(_, other)| other.lane == lane) {
+                waiting.control.cancel();
+                let reason = format!("not begun: {name} on the same controller hangs");
+                self.outcomes.entry(*other).or_insert(Outcome::Failed { reason, touched: false });
+            }
+        }
+        hanging.len()
+    }
+
+    /// Stops waiting for devices that do not stop.
+    fn leave(&mut self) {
+        for (number, member) in &self.members {
+            let control = &member.control;
+            self.outcomes.entry(*number).or_insert_with(|| Outcome::Stopped {
+                state: match control.inside() {
+                    Some(inside) => format!(
+                        "{inside} goes on in the drive, which nothing can stop; \
+                         erase it again to wait for the end and to prove it"
+                    ),
+                    None => "the kernel's request has not ended; nothing is known of the content".to_owned(),
+                },
+                touched: control.touched(),
+            });
+        }
+    }
+}

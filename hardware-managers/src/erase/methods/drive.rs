@@ -1,0 +1,71 @@
+//! Erasing by commands of the drive's own protocol.
+
+use std::time::Duration;
+
+use tacit_blockdev::Drive;
+use tacit_model::ProgressUnit;
+
+use super::{Done, Eraser};
+use crate::drives::{self, Clock, DriveError, DriveFacts, EraseMethod, EraseOptions, PROGRESS_WHOLE, Wait};
+use crate::erase::control::Control;
+use crate::erase::error::{EraseError, chain};
+
+/// A drive that is slower than this, in bytes per second, is given up.
+const SLOWEST: u64 = 20_000_000;
+/// What any drive may take, however small.
+const LEAST: Duration = Duration::from_secs(4 * 3600);
+/// How much longer than the code that waits for the drive the watch over it waits.
+const MARGIN: Duration = Duration::from_secs(900);
+
+/// How long a drive may work on itself before it is given up.
+pub(in crate::erase) fn patience(size_bytes: u64, estimated_seconds: Option<u64>) -> Duration {
+    let estimate = Duration::from_secs(estimated_seconds.unwrap_or(0)).saturating_mul(2);
+    (LEAST + Duration::from_secs(size_bytes / SLOWEST)).max(estimate)
+}
+
+/// Has the drive erase itself.
+pub(in crate::erase) struct DriveEraser<'a> {
+    pub(in crate::erase) method: EraseMethod,
+    pub(in crate::erase) facts: &'a DriveFacts,
+    pub(in crate::erase) psid: Option<&'a str>,
+    /// All other namespaces that are known are erased in the same run.
+    pub(in crate::erase) reach_others: bool,
+    pub(in crate::erase) clock: &'a dyn Clock,
+}
+
+impl Eraser for DriveEraser<'_> {
+    fn run(&self, drive: &dyn Drive, control: &Control) -> Result<Done, EraseError> {
+        let name = self.method.name();
+        let estimate = self.facts.capability(self.method).and_then(|known| known.estimated_seconds);
+        let limit = patience(drive.size_bytes(), estimate);
+        control.progress(name, 0, PROGRESS_WHOLE, ProgressUnit::Share);
+        control.enter(name.to_owned(), limit + MARGIN);
+        let wait = Wait {
+            clock: self.clock,
+            progress: &|done| control.progress(name, done, PROGRESS_WHOLE, ProgressUnit::Share),
+            cancelled: &|| control.cancelled(),
+        };
+        let options =
+            EraseOptions { psid: self.psid, reach_others: self.reach_others, ..EraseOptions::default() };
+        match drives::erase(drive, self.facts.kind, self.method, &options, &wait) {
+            Ok(actions) => {
+                control.leave();
+                control.progress(name, PROGRESS_WHOLE, PROGRESS_WHOLE, ProgressUnit::Share);
+                Ok(Done { actions, bad: Vec::new() })
+            }
+            Err(DriveError::Cancelled { operation }) => {
+                Err(EraseError::Cancelled { state: format!("{operation} was left half-way") })
+            }
+            Err(error) if error.still_working() => Err(EraseError::StillWorking { details: chain(&error) }),
+            Err(error) => {
+                control.leave();
+                Err(EraseError::Drive { details: chain(&error) })
+            }
+        }
+    }
+
+    /// What the drive reports is among the actions; what is read back of its content, the marks show.
+    fn verify(&self, _: &dyn Drive, _: &Done, _: &Control) -> Result<Vec<String>, EraseError> {
+        Ok(Vec::new())
+    }
+}

@@ -1,0 +1,327 @@
+//! What is to become of one device: a pure function of what is known of it and what the operator wants.
+
+use tacit_model::{BlockDevice, DevicePlan, EraseStandard, PlanVerdict, PlannedMethod};
+
+use super::findings::Findings;
+use super::method::Method;
+use super::policy::{Choice, Policy, Verify};
+use crate::drives::{DriveFacts, DriveHealth, DriveKind, EraseMethod, Reservations};
+
+/// A plan, and its methods in a form that can be carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Decision {
+    pub(crate) plan: DevicePlan,
+    /// As many as in the plan, in the same order.
+    pub(crate) methods: Vec<Method>,
+}
+
+/// Decides. Guards come first; then the methods in the order of [`Method::ALL`], each with its reason, as far as the
+/// device offers them and the policy allows them.
+pub(crate) fn plan(disk: &BlockDevice, facts: &DriveFacts, policy: &Policy, findings: &Findings) -> Decision {
+    let mut decision = Decision {
+        plan: DevicePlan {
+            device: disk.name.clone(),
+            serial: disk.serial.clone().or_else(|| facts.serial.clone()),
+            model: disk.model.clone().or_else(|| facts.model.clone()),
+            verdict: PlanVerdict::Erase,
+            reasons: Vec::new(),
+            methods: Vec::new(),
+        },
+        methods: Vec::new(),
+    };
+    if let Some(reason) = skip_reason(policy, findings) {
+        decision.plan.verdict = PlanVerdict::Skip;
+        decision.plan.reasons.push(reason);
+        return decision;
+    }
+    decision.plan.reasons = refusals(facts, policy, findings);
+    if !decision.plan.reasons.is_empty() {
+        decision.plan.verdict = PlanVerdict::Refuse;
+        return decision;
+    }
+    let mut excluded = Vec::new();
+    let chosen = choose(disk, facts, policy, findings, &mut excluded);
+    decision.plan.reasons = remarks(facts, findings);
+    decision.plan.reasons.append(&mut excluded);
+    if chosen.is_empty() {
+        decision.plan.verdict = PlanVerdict::Refuse;
+        decision.plan.reasons.insert(0, no_method(policy));
+    }
+    for (method, reason) in chosen {
+        decision.methods.push(method);
+        decision.plan.methods.push(PlannedMethod {
+            method: method.name().to_owned(),
+            standard: method.standard(rotational(disk, facts), policy.verify),
+            estimated_seconds: estimate(method, facts),
+            reason,
+        });
+    }
+    decision
+}
+
+fn no_method(policy: &Policy) -> String {
+    match policy.choice {
+        Choice::Only(method) => format!("{} cannot be used on this device", method.name()),
+        _ if policy.require > EraseStandard::None => {
+            format!("no method that may be used here reaches {}", word(policy.require))
+        }
+        Choice::AtLeast(standard) => {
+            format!("no method that may be used here reaches {}", word(standard))
+        }
+        _ => "no method may be used on this device".to_owned(),
+    }
+}
+
+fn word(standard: EraseStandard) -> &'static str {
+    match standard {
+        EraseStandard::None => "none",
+        EraseStandard::Clear => "clear",
+        EraseStandard::Purge => "purge",
+    }
+}
+
+/// Whether the medium spins: the drive's word counts for more than the kernel's, which guesses.
+pub(crate) fn rotational(disk: &BlockDevice, facts: &DriveFacts) -> Option<bool> {
+    match facts.kind {
+        DriveKind::Nvme => Some(false),
+        DriveKind::Plain => facts.rotational,
+        DriveKind::Scsi | DriveKind::Ata => facts.rotational.or(Some(disk.rotational)),
+    }
+}
+
+/// What the operator keeps out of cleaning: the step succeeds without it.
+fn skip_reason(policy: &Policy, findings: &Findings) -> Option<String> {
+    if findings.skip_listed {
+        return Some("named by skip_block_devices".to_owned());
+    }
+    if findings.kept_volume {
+        return Some("member of an array named by skip_block_devices".to_owned());
+    }
+    if findings.virtual_medium {
+        return Some("a virtual medium with parameters for the ramdisk".to_owned());
+    }
+    if let Some(array) = &findings.member_of {
+        return Some(format!("part of {array}, through which its content is erased"));
+    }
+    (findings.read_only && policy.skip_read_only)
+        .then(|| "read-only, and agent_erase_skip_read_only is set: its content stays as it is".to_owned())
+}
+
+/// What must not be erased, or cannot be shown to be: the step fails.
+fn refusals(facts: &DriveFacts, policy: &Policy, findings: &Findings) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if !findings.allowed {
+        reasons.push("not among the disks that this agent may touch".to_owned());
+    }
+    reasons.extend(findings.held.iter().cloned());
+    if findings.size == 0 {
+        reasons
+            .push("reports a size of zero: there is nothing by which an erasure could be proven".to_owned());
+    }
+    if findings.read_only {
+        reasons.push("read-only (agent_erase_skip_read_only would leave it out)".to_owned());
+    }
+    if let Some(signature) = &findings.raid_member {
+        reasons.push(format!(
+            "carries a {signature} superblock without an array that is running: \
+             delete the array (delete_configuration) or its metadata (erase_devices_metadata) first"
+        ));
+    }
+    if let Reservations::Registered { keys, holder } = &facts.reservations {
+        let by = match holder {
+            Some(key) => format!(", reserved by the one with {key:#x}"),
+            None => String::new(),
+        };
+        reasons.push(format!("{} initiators have registered keys with it{by}: it is shared", keys.len()));
+    }
+    if policy.wipe_special {
+        return reasons;
+    }
+    if let Some(content) = &findings.shared {
+        reasons.push(format!("holds {content}, which other machines may use"));
+    }
+    if let (Some(problem), false) = (&findings.unreadable, is_closed(facts)) {
+        reasons.push(format!(
+            "cannot be looked at for file systems that other machines use \
+             (wipe_special_filesystems would go ahead): {problem}"
+        ));
+    }
+    reasons
+}
+
+/// Whether nobody can read it, other machines included.
+fn is_closed(facts: &DriveFacts) -> bool {
+    facts.sanitizing.is_some()
+        || facts.sanitize_failed
+        || facts.security.is_some_and(|security| security.locked)
+        || facts.tcg.is_some_and(|tcg| tcg.locked)
+}
+
+/// What an operator should know besides.
+fn remarks(facts: &DriveFacts, findings: &Findings) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let DriveHealth::Failing(problem) = &facts.health {
+        lines.push(format!("the drive reports that it fails: {problem}"));
+    }
+    if let Some(bytes) = facts.hidden_bytes.filter(|bytes| *bytes > 0) {
+        lines.push(format!("{bytes} bytes lie behind the last address: overwriting does not reach them"));
+    }
+    if facts.sanitizing.is_some() {
+        lines.push("a sanitize operation is under way in the drive: it is waited for first".to_owned());
+    }
+    if facts.sanitize_failed {
+        lines.push("the last sanitize operation failed".to_owned());
+    }
+    if facts.kind == DriveKind::Plain {
+        lines.push("takes no commands of a drive: what lies behind it may keep copies".to_owned());
+    }
+    if !findings.siblings.is_empty() {
+        lines.push(format!(
+            "shares its controller with {}, which are not to be erased",
+            findings.siblings.join(", ")
+        ));
+    }
+    lines
+}
+
+/// Methods with their reasons, in the order in which they are tried.
+fn choose(
+    disk: &BlockDevice,
+    facts: &DriveFacts,
+    policy: &Policy,
+    findings: &Findings,
+    excluded: &mut Vec<String>,
+) -> Vec<(Method, String)> {
+    let floor = match policy.choice {
+        Choice::AtLeast(standard) => standard.max(policy.require),
+        _ => policy.require,
+    };
+    let psid = policy.psid([
+        facts.serial.as_deref(),
+        disk.serial.as_deref(),
+        facts.wwn.as_deref(),
+        disk.wwn.as_deref(),
+    ]);
+    let mut chosen: Vec<(Method, String)> = Vec::new();
+    // Whether the drive has commands for this, even if they cannot be used just now.
+    let mut has_own = false;
+    for method in Method::ALL {
+        if !is_asked_for(policy, method) {
+            continue;
+        }
+        let standard = method.standard(rotational(disk, facts), policy.verify);
+        let reason = match method {
+            Method::Drive(own) => {
+                let Some(capability) = facts.capability(own).filter(|known| known.method == own) else {
+                    continue;
+                };
+                if own == EraseMethod::OpalPsid && psid.is_none() {
+                    excluded.push(format!("{}: no PSID was given", method.name()));
+                    continue;
+                }
+                if !may_use(policy, facts, method) {
+                    excluded.push(format!("{}: switched off for this node", method.name()));
+                    continue;
+                }
+                has_own = true;
+                if let Some(problem) = &capability.unusable {
+                    excluded.push(format!("{}: {problem}", method.name()));
+                    continue;
+                }
+                if method.reaches_siblings() && !findings.siblings.is_empty() {
+                    excluded.push(format!(
+                        "{}: would also empty {}",
+                        method.name(),
+                        findings.siblings.join(", ")
+                    ));
+                    continue;
+                }
+                "the drive supports it".to_owned()
+            }
+            Method::Discard if policy.choice != Choice::Only(method) && !policy.discard => continue,
+            Method::Discard if !findings.discards => {
+                excluded.push(format!("{}: the device does not discard", method.name()));
+                continue;
+            }
+            // As Ironic's agent: it stands in for commands that failed, not for overwriting.
+            Method::Discard
+                if !has_own && policy.verify == Verify::Sample && policy.choice != Choice::Only(method) =>
+            {
+                excluded.push(format!("{}: overwriting reaches more", method.name()));
+                continue;
+            }
+            Method::Discard => "agent_enable_discard_erase allows it".to_owned(),
+            Method::Overwrite => match overwriting(policy, has_own, chosen.is_empty()) {
+                Ok(reason) => reason.to_owned(),
+                Err(problem) => {
+                    excluded.push(format!("{}: {problem}", method.name()));
+                    continue;
+                }
+            },
+        };
+        if standard < floor {
+            excluded.push(format!("{}: reaches only {}", method.name(), word(standard)));
+            continue;
+        }
+        chosen
+            .push((method, if policy.choice == Choice::Only(method) { "asked for".into() } else { reason }));
+    }
+    // What is locked takes nothing else before its PSID opened it.
+    if facts.tcg.is_some_and(|tcg| tcg.locked) {
+        chosen.sort_by_key(|(method, _)| *method != Method::Drive(EraseMethod::OpalPsid));
+    }
+    chosen
+}
+
+fn is_asked_for(policy: &Policy, method: Method) -> bool {
+    match policy.choice {
+        Choice::Only(only) => only == method,
+        Choice::Express => matches!(
+            method,
+            Method::Drive(
+                EraseMethod::NvmeSanitizeCrypto
+                    | EraseMethod::NvmeSanitizeBlock
+                    | EraseMethod::NvmeFormatCrypto
+                    | EraseMethod::NvmeFormatUser
+            )
+        ),
+        _ => method.is_offered(),
+    }
+}
+
+/// Ironic's switches. A method that was asked for by name is asked for by somebody who knows.
+fn may_use(policy: &Policy, facts: &DriveFacts, method: Method) -> bool {
+    if matches!(policy.choice, Choice::Only(_)) || method == Method::Drive(EraseMethod::OpalPsid) {
+        return true;
+    }
+    match facts.kind {
+        DriveKind::Nvme => policy.nvme_secure_erase,
+        _ => policy.ata_secure_erase,
+    }
+}
+
+/// Whether overwriting may be used, and why (IPA contract §5.2, 4 to 7).
+fn overwriting(policy: &Policy, has_own: bool, is_first: bool) -> Result<&'static str, &'static str> {
+    if !has_own {
+        return Ok("the device has no erase commands that may be used");
+    }
+    if policy.continue_if_failed {
+        return Ok(if is_first {
+            "the drive's own erase commands cannot be used now, and \
+             agent_continue_if_secure_erase_failed allows it"
+        } else {
+            "agent_continue_if_secure_erase_failed allows it when the drive's own commands fail"
+        });
+    }
+    if matches!(policy.choice, Choice::AtLeast(EraseStandard::Clear)) {
+        return Ok("reaches what was asked for when the drive's own commands fail");
+    }
+    Err("only for drives without erase commands, unless agent_continue_if_secure_erase_failed is set")
+}
+
+fn estimate(method: Method, facts: &DriveFacts) -> Option<u64> {
+    match method {
+        Method::Drive(own) => facts.capability(own)?.estimated_seconds,
+        Method::Overwrite | Method::Discard => None,
+    }
+}

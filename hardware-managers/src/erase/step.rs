@@ -1,0 +1,280 @@
+//! The steps: all devices of a machine, from the arguments to the proofs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tacit_blockdev::Access;
+use tacit_model::{BlockDevice, DevicePlan, PlanVerdict, Proof};
+
+use super::error::chain;
+use super::execute::Job;
+use super::fleet::{self, Lane, Outcome};
+use super::plan::plan;
+use super::policy::{Choice, Policy};
+use super::pstore;
+use super::source::{DriveSource, MachineDrives};
+use crate::drives::{DriveFacts, identify};
+use crate::machine::Machine;
+use crate::managers::{
+    Argument, DRY_RUN, DeviceFailure, StepContext, StepError, StepObserver, StepSpecification,
+};
+use crate::wipe::{self, SkipList};
+
+pub(crate) const STEPS: &[StepSpecification] = &[
+    StepSpecification {
+        name: "erase_devices",
+        interface: "deploy",
+        clean: Some(10),
+        deploy: None,
+        service: None,
+        abortable: true,
+        arguments: &[
+            Argument {
+                name: "method",
+                description: "auto (default, within the node's agent_* knobs), purge, clear, metadata, overwrite, \
+                              or the name of a method as plans show it.",
+                required: false,
+            },
+            Argument {
+                name: "require",
+                description: "What has to be reached at least, in the words of NIST SP 800-88r2: clear or purge.",
+                required: false,
+            },
+            Argument {
+                name: "verify",
+                description: "How much of the last pass is read back: sample (default) or full.",
+                required: false,
+            },
+            Argument {
+                name: "bad_sectors",
+                description: "What sectors that cannot be overwritten mean: fail (default) or accept, which \
+                              lists them in the proof and claims no standard.",
+                required: false,
+            },
+            Argument {
+                name: "opal_psids",
+                description: "PSIDs of TCG drives by serial number or WWN, in addition to driver_info.opal_psids.",
+                required: false,
+            },
+            DRY_RUN,
+        ],
+        run: |machine, context| erase_devices(machine, context, false),
+    },
+    StepSpecification {
+        name: "erase_devices_express",
+        interface: "deploy",
+        clean: Some(0),
+        deploy: None,
+        service: None,
+        abortable: true,
+        arguments: &[DRY_RUN],
+        run: |machine, context| erase_devices(machine, context, true),
+    },
+    StepSpecification {
+        name: "erase_pstore",
+        interface: "deploy",
+        clean: Some(0),
+        deploy: None,
+        service: None,
+        abortable: true,
+        arguments: &[DRY_RUN],
+        run: pstore::run,
+    },
+];
+
+fn erase_devices(machine: &Machine, context: &StepContext<'_>, express: bool) -> Result<Value, StepError> {
+    let policy = Policy::read(context.node, context.args)?;
+    if express {
+        return super::express::run(machine, context, &policy);
+    }
+    if policy.choice == Choice::Metadata {
+        return wipe_metadata(machine, context);
+    }
+    let source: Arc<dyn DriveSource> = Arc::new(MachineDrives::new(machine));
+    let survey = probe(&source, machine.disks(), context, &policy)?;
+    if context.dry_run()? {
+        return Ok(json!({ "plan": survey.plans() }));
+    }
+    let proofs = carry_out(&source, survey, &policy, context.observer).into_proofs()?;
+    Ok(result(&proofs))
+}
+
+/// The step of the metadata wipe, with these arguments.
+pub(super) fn wipe_metadata(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
+    let step = wipe::STEPS.iter().find(|step| step.name == "erase_devices_metadata");
+    (step.expect("the wipe offers this step").run)(machine, context)
+}
+
+/// Proofs, and beside them what Ironic's agent returns: `null` by device.
+pub(super) fn result(proofs: &[Proof]) -> Value {
+    let mut result = json!({ "proofs": proofs });
+    for proof in proofs {
+        result[&proof.device] = Value::Null;
+    }
+    result
+}
+
+/// One device with its plan.
+pub(super) struct Surveyed {
+    plan: DevicePlan,
+    job: Job,
+    lane: String,
+}
+
+/// All devices, in the order of their names.
+pub(super) struct Survey(Vec<Surveyed>);
+
+impl Survey {
+    fn names(&self) -> Vec<String> {
+        self.0.iter().map(|device| device.plan.device.clone()).collect()
+    }
+
+    /// Those that are to be erased, and the names of all others.
+    pub(super) fn split_erasable(self) -> (Self, Vec<String>) {
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.0.into_iter().partition(|device| device.plan.verdict == PlanVerdict::Erase);
+        (Self(own), Self(others).names())
+    }
+
+    pub(super) fn plans(&self) -> Vec<&DevicePlan> {
+        self.0.iter().map(|device| &device.plan).collect()
+    }
+}
+
+/// Asks every device and plans for it. Reads only.
+///
+/// # Errors
+///
+/// [`StepError::InvalidParameter`] for a skip list that is not understood, [`StepError::Protected`] when any device
+/// holds a file system that other machines may use: then none is touched.
+pub(super) fn probe(
+    source: &Arc<dyn DriveSource>,
+    disks: Vec<BlockDevice>,
+    context: &StepContext<'_>,
+    policy: &Policy,
+) -> Result<Survey, StepError> {
+    let skip = SkipList::from_node(context.node).map_err(|error| StepError::InvalidParameter {
+        parameter: "properties.skip_block_devices".to_owned(),
+        problem: error.to_string(),
+    })?;
+    let erased: Vec<String> =
+        disks.iter().filter(|disk| !skip.matches(disk)).map(|disk| disk.name.clone()).collect();
+    let mut devices = Vec::with_capacity(disks.len());
+    for disk in disks {
+        let mut findings = source.findings(&disk, &skip, &erased);
+        let facts = if findings.skip_listed {
+            // Left alone means left alone.
+            DriveFacts::default()
+        } else {
+            match source.open(&disk, Access::Read) {
+                Ok(drive) => identify(drive.as_ref(), source.kind(&disk)),
+                Err(error) => {
+                    findings.unreadable.get_or_insert(chain(&error));
+                    DriveFacts { kind: source.kind(&disk), ..DriveFacts::default() }
+                }
+            }
+        };
+        let decision = plan(&disk, &facts, policy, &findings);
+        if let (Some(content), PlanVerdict::Refuse, false) =
+            (&findings.shared, decision.plan.verdict, context.dry_run()?)
+        {
+            return Err(StepError::Protected { device: disk.name, content: content.clone() });
+        }
+        let job = Job { disk, facts, methods: decision.methods, has_companions: findings.has_companions };
+        devices.push(Surveyed { plan: decision.plan, job, lane: findings.lane });
+    }
+    Ok(Survey(devices))
+}
+
+/// What became of all devices.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// In the order of the devices.
+    pub(super) proofs: Vec<Proof>,
+    /// Devices that failed, were refused or stopped, with why or in which state.
+    pub(super) failures: Vec<DeviceFailure>,
+    /// The caller asked to stop, and at least one device heard it.
+    pub(super) stopped: bool,
+    pub(super) touched: bool,
+}
+
+impl Carried {
+    /// # Errors
+    ///
+    /// [`StepError::Erase`] names every device that failed or was refused, after all were tried;
+    /// [`StepError::Halted`] says what state each is in when the caller asked to stop.
+    pub(super) fn into_proofs(self) -> Result<Vec<Proof>, StepError> {
+        if self.failures.is_empty() {
+            return Ok(self.proofs);
+        }
+        let done = self.proofs.into_iter().map(|proof| proof.device).collect();
+        Err(if self.stopped {
+            StepError::Halted { states: self.failures, done, touched: self.touched }
+        } else {
+            StepError::Erase { failures: self.failures, done, touched: self.touched }
+        })
+    }
+}
+
+/// Does what the plans say, several devices at a time, and all of them whatever becomes of the others.
+pub(super) fn carry_out(
+    source: &Arc<dyn DriveSource>,
+    survey: Survey,
+    policy: &Policy,
+    observer: &dyn StepObserver,
+) -> Carried {
+    let mut carried = Carried::default();
+    let mut proofs: BTreeMap<usize, Proof> = BTreeMap::new();
+    let mut failures: BTreeMap<usize, String> = BTreeMap::new();
+    let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
+    let names = survey.names();
+    for (number, Surveyed { plan, job, lane }) in survey.0.into_iter().enumerate() {
+        match plan.verdict {
+            PlanVerdict::Skip => {
+                proofs.insert(number, skipped(&job.disk, &plan.reasons));
+            }
+            PlanVerdict::Refuse => {
+                failures.insert(number, format!("refused: {}", plan.reasons.join("; ")));
+            }
+            PlanVerdict::Erase => lanes.entry(lane).or_default().push((number, job)),
+        }
+    }
+    for (number, outcome) in fleet::run(source, policy, lanes.into_values().collect(), observer) {
+        match outcome {
+            Outcome::Proven(proof) => {
+                carried.touched = true;
+                proofs.insert(number, *proof);
+            }
+            Outcome::Failed { reason, touched } => {
+                carried.touched |= touched;
+                failures.insert(number, reason);
+            }
+            Outcome::Stopped { state, touched } => {
+                carried.touched |= touched;
+                carried.stopped = true;
+                failures.insert(number, state);
+            }
+        }
+    }
+    carried.proofs = proofs.into_values().collect();
+    carried.failures = failures
+        .into_iter()
+        .map(|(number, reason)| DeviceFailure { device: names[number].clone(), reason })
+        .collect();
+    carried
+}
+
+/// The proof of a device that was left alone.
+fn skipped(disk: &BlockDevice, reasons: &[String]) -> Proof {
+    Proof {
+        device: disk.name.clone(),
+        serial: disk.serial.clone(),
+        model: disk.model.clone(),
+        wwn: disk.wwn.clone(),
+        size: Some(disk.size),
+        method: "none".to_owned(),
+        actions: reasons.iter().map(|reason| format!("skipped: {reason}")).collect(),
+        ..Proof::default()
+    }
+}

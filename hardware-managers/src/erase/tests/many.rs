@@ -1,0 +1,44 @@
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Bench, MIB, run};
+use crate::drives::simulated::{Content, SimulatedClock};
+use crate::managers::StepError;
+
+#[test]
+fn one_failure_stops_nobody_and_all_failures_are_named() {
+    let mut bench = Bench::new(&SimulatedClock::new());
+    let contents: Vec<Arc<Content>> = (0..6).map(|_| Arc::new(Content::new(4 * MIB, 512))).collect();
+    for (number, content) in contents.iter().enumerate() {
+        content.fill(content.whole(), 0x55);
+        bench.plain(&format!("/dev/vd{}", char::from(b'a' + number as u8)), content);
+    }
+    contents[1].set_gone(true);
+    contents[4].fail_writes(MIB + 4096..MIB + 8192);
+    bench.slots.get_mut("/dev/vdf").unwrap().findings.held.push("/dev/vdf is used as swap".to_owned());
+    let run = run(bench, json!({"disk_erasure_concurrency": 2}), json!({}));
+    match run.outcome.unwrap_err() {
+        StepError::Erase { failures, done, touched } => {
+            let failed: Vec<&str> = failures.iter().map(|failure| failure.device.as_str()).collect();
+            assert_eq!(failed, ["/dev/vdb", "/dev/vde", "/dev/vdf"]);
+            assert_eq!(done, ["/dev/vda", "/dev/vdc", "/dev/vdd"]);
+            assert!(touched && failures[2].reason.contains("swap"));
+        }
+        other => panic!("{other}"),
+    }
+    let mut left = [0; 4];
+    contents[5].read_at(0, &mut left).unwrap();
+    assert_eq!(left, [0x55; 4]);
+}
+
+#[test]
+fn a_shared_file_system_anywhere_stops_all_before_anything_is_written() {
+    let mut bench = Bench::new(&SimulatedClock::new());
+    let contents: Vec<Arc<Content>> = (0..2).map(|_| Arc::new(Content::new(4 * MIB, 512))).collect();
+    bench.plain("/dev/vda", &contents[0]);
+    bench.plain("/dev/vdb", &contents[1]).shared = Some("VMFS (disk, offset 0)".to_owned());
+    let error = run(bench, json!({}), json!({})).outcome.unwrap_err();
+    assert!(matches!(&error, StepError::Protected { device, .. } if device == "/dev/vdb"), "{error}");
+    assert_eq!((contents[0].writes(), contents[1].writes()), (0, 0));
+}

@@ -1,0 +1,225 @@
+//! Erasing drives that are played: each behaviour, from the plan to the proof.
+
+mod many;
+mod nvme;
+mod overwrite;
+mod planning;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Map, Value, json};
+use tacit_blockdev::{Access, CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
+use tacit_model::{BlockDevice, DevicePlan, ProgressUnit, Proof};
+
+use super::findings::Findings;
+use super::policy::Policy;
+use super::source::{DriveSource, Note};
+use super::step::{carry_out, probe};
+use crate::drives::simulated::{Content, SimulatedClock};
+use crate::drives::{Clock, DriveKind};
+use crate::managers::{StepContext, StepError, StepObserver};
+use crate::wipe::SkipList;
+
+pub(super) const MIB: u64 = 1 << 20;
+
+/// Findings with which nothing is in the way.
+pub(super) fn free(size: u64) -> Findings {
+    Findings {
+        allowed: true,
+        size,
+        read_only: false,
+        skip_listed: false,
+        kept_volume: false,
+        virtual_medium: false,
+        held: Vec::new(),
+        member_of: None,
+        raid_member: None,
+        shared: None,
+        unreadable: None,
+        discards: true,
+        siblings: Vec::new(),
+        has_companions: false,
+        lane: String::new(),
+    }
+}
+
+/// A drive without commands of its own, as virtio or a loop device.
+pub(super) struct PlainDrive(pub(super) Arc<Content>);
+
+impl Drive for PlainDrive {
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes()
+    }
+
+    fn logical_sector(&self) -> u32 {
+        self.0.logical_sector()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.0.is_read_only()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Error> {
+        self.0.write_at(offset, buf)
+    }
+
+    fn discard(&self, offset: u64, len: u64) -> Result<(), Error> {
+        self.0.fill(offset..offset + len, 0);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn nvme(&self, _: &NvmeCommand, _: Transfer<'_>) -> Result<u32, CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+
+    fn scsi(&self, _: &ScsiCommand<'_>, _: Transfer<'_>) -> Result<ScsiReply, CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+
+    fn opal_revert_by_psid(&self, _: &str) -> Result<(), CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+}
+
+/// One drive of the bench.
+struct Slot {
+    disk: BlockDevice,
+    drive: Arc<dyn Drive>,
+    kind: DriveKind,
+    findings: Findings,
+}
+
+/// A machine whose drives are played.
+#[derive(Default)]
+pub(super) struct Bench {
+    slots: BTreeMap<String, Slot>,
+    clock: SimulatedClock,
+    notes: Arc<Mutex<BTreeMap<String, Note>>>,
+}
+
+impl Bench {
+    pub(super) fn new(clock: &SimulatedClock) -> Self {
+        Self { clock: clock.clone(), ..Self::default() }
+    }
+
+    pub(super) fn put(&mut self, name: &str, kind: DriveKind, drive: Arc<dyn Drive>) -> &mut Findings {
+        let size = drive.size_bytes();
+        let disk = BlockDevice { name: name.to_owned(), size, rotational: true, ..BlockDevice::default() };
+        let findings = Findings { lane: name.to_owned(), ..free(size) };
+        let slot = Slot { disk, drive, kind, findings };
+        &mut self.slots.entry(name.to_owned()).insert_entry(slot).into_mut().findings
+    }
+
+    pub(super) fn plain(&mut self, name: &str, content: &Arc<Content>) -> &mut Findings {
+        self.put(name, DriveKind::Plain, Arc::new(PlainDrive(content.clone())))
+    }
+
+    pub(super) fn leave_note(&self, name: &str, note: Note) {
+        self.notes.lock().unwrap().insert(name.to_owned(), note);
+    }
+
+    pub(super) fn notes(&self) -> Arc<Mutex<BTreeMap<String, Note>>> {
+        self.notes.clone()
+    }
+}
+
+impl DriveSource for Bench {
+    fn open(&self, disk: &BlockDevice, _: Access) -> Result<Arc<dyn Drive>, Error> {
+        Ok(self.slots[&disk.name].drive.clone())
+    }
+
+    fn kind(&self, disk: &BlockDevice) -> DriveKind {
+        self.slots[&disk.name].kind
+    }
+
+    fn clock(&self) -> &dyn Clock {
+        &self.clock
+    }
+
+    fn findings(&self, disk: &BlockDevice, _: &SkipList, _: &[String]) -> Findings {
+        self.slots[&disk.name].findings.clone()
+    }
+
+    fn rescan(&self, _: &BlockDevice) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn note(&self, disk: &BlockDevice, note: Option<&Note>) {
+        let mut notes = self.notes.lock().unwrap();
+        match note {
+            Some(note) => notes.insert(disk.name.clone(), note.clone()),
+            None => notes.remove(&disk.name),
+        };
+    }
+
+    fn noted(&self, disk: &BlockDevice) -> Option<Note> {
+        self.notes.lock().unwrap().get(&disk.name).cloned()
+    }
+}
+
+/// Says stop when a stage that begins with a word has been reported.
+#[derive(Default)]
+pub(super) struct Watcher {
+    pub(super) stop_at: Option<&'static str>,
+    stages: Mutex<Vec<(String, String)>>,
+    asked: AtomicUsize,
+}
+
+impl Watcher {
+    pub(super) fn saw(&self, device: &str, stage: &str) -> bool {
+        self.stages.lock().unwrap().iter().any(|(at, seen)| at == device && seen.starts_with(stage))
+    }
+}
+
+impl StepObserver for Watcher {
+    fn progress(&self, stage: &str, device: &str, done: u64, total: u64, _: ProgressUnit) {
+        assert!(done <= total, "{stage} of {device}: {done} of {total}");
+        self.stages.lock().unwrap().push((device.to_owned(), stage.to_owned()));
+    }
+
+    fn cancelled(&self) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let stages = self.stages.lock().unwrap();
+        self.stop_at.is_some_and(|word| stages.iter().any(|(_, stage)| stage.starts_with(word)))
+    }
+}
+
+/// What the steps do with a bench in the place of a machine.
+pub(super) struct Run {
+    pub(super) plans: Vec<DevicePlan>,
+    pub(super) outcome: Result<Vec<Proof>, StepError>,
+}
+
+pub(super) fn run_observed(bench: Bench, knobs: Value, args: Value, watcher: &Watcher) -> Run {
+    let node = json!({ "driver_internal_info": knobs });
+    let args: Map<String, Value> = args.as_object().unwrap().clone();
+    let ports = json!([]);
+    let context = StepContext { node: &node, ports: &ports, args: &args, observer: watcher };
+    let policy = Policy::read(&node, &args).unwrap();
+    let disks = bench.slots.values().map(|slot| slot.disk.clone()).collect();
+    let source: Arc<dyn DriveSource> = Arc::new(bench);
+    let survey = match probe(&source, disks, &context, &policy) {
+        Ok(survey) => survey,
+        Err(error) => return Run { plans: Vec::new(), outcome: Err(error) },
+    };
+    let plans = survey.plans().into_iter().cloned().collect();
+    Run { plans, outcome: carry_out(&source, survey, &policy, watcher).into_proofs() }
+}
+
+pub(super) fn run(bench: Bench, knobs: Value, args: Value) -> Run {
+    run_observed(bench, knobs, args, &Watcher::default())
+}
+
+pub(super) fn methods(plan: &DevicePlan) -> Vec<&str> {
+    plan.methods.iter().map(|method| method.method.as_str()).collect()
+}
