@@ -12,6 +12,7 @@ use nix::fcntl::OFlag;
 use serde_json::{Value, json};
 
 use super::table::Call;
+use crate::agent::Agent;
 use crate::clock::unix_time;
 use crate::jobs::CommandError;
 
@@ -28,14 +29,19 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 pub(super) fn collect_system_logs(call: &Call<'_>) -> Result<Value, CommandError> {
-    let archive = bundle(call)
+    let bundle = bundle(call.agent)
         .map_err(|error| CommandError::execution(format!("the log bundle could not be made: {error}")))?;
-    Ok(json!({"system_logs": STANDARD.encode(archive)}))
+    Ok(json!({"system_logs": bundle}))
 }
 
-fn bundle(call: &Call<'_>) -> io::Result<Vec<u8>> {
+/// The bundle as base64.
+pub(super) fn bundle(agent: &Agent) -> io::Result<String> {
+    Ok(STANDARD.encode(archive(agent)?))
+}
+
+fn archive(agent: &Agent) -> io::Result<Vec<u8>> {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::default()));
-    append(&mut archive, "agent", call.agent.logs.text().as_bytes())?;
+    append(&mut archive, "agent", agent.logs.text().as_bytes())?;
     // What cannot be had is left out, as IPA does.
     if let Ok(messages) = kernel_messages() {
         append(&mut archive, "dmesg", messages.as_bytes())?;
