@@ -11,7 +11,7 @@ mod error;
 mod facts;
 mod fields;
 mod identify;
-mod nvme;
+pub(crate) mod nvme;
 mod opal;
 mod sanitize;
 mod scsi;

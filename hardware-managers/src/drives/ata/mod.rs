@@ -8,6 +8,8 @@ mod password;
 mod sanitize;
 mod security;
 mod smart;
+#[cfg(test)]
+mod tests;
 mod trim;
 mod words;
 

@@ -4,6 +4,8 @@
 mod discovery;
 mod receive;
 mod revert;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use receive::discover;
 pub(crate) use revert::revert;

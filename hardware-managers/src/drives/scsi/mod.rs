@@ -9,6 +9,8 @@ mod reservations;
 mod sanitize;
 mod sense;
 mod supported;
+#[cfg(test)]
+mod tests;
 mod unmap;
 mod wwn;
 

@@ -144,6 +144,18 @@ impl Content {
         0..self.size_bytes
     }
 
+    /// What a read ends with that the drive refuses.
+    pub(super) fn unreadable(offset: u64, length: usize) -> Error {
+        let source = io::Error::from_raw_os_error(nix::libc::EIO);
+        Error::Read { device: node(), offset, length: length as u64, source }
+    }
+
+    /// What a write ends with that the drive refuses.
+    pub(super) fn unwritable(offset: u64, length: usize) -> Error {
+        let source = io::Error::from_raw_os_error(nix::libc::EIO);
+        Error::Write { device: node(), offset, length: length as u64, source }
+    }
+
     fn cover(&self, range: Range<u64>, fill: impl FnOnce(&mut State) -> Fill) {
         let range = range.start.min(self.size_bytes)..range.end.min(self.size_bytes);
         let mut state = self.state();
