@@ -8,6 +8,8 @@ use super::error::BootEntryError;
 
 /// `EFI_GLOBAL_VARIABLE`.
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+/// Begins the names under which the kernel keeps records of its crashes (efi-pstore).
+const CRASH_DUMP: &str = "dump-type0-";
 /// Non-volatile, boot service and run-time access.
 const ATTRIBUTES: u32 = 7;
 
@@ -64,7 +66,26 @@ impl EfiVars {
                 .open(&path)
                 .and_then(|file| write_once(file, &content))
         };
-        outcome.map_err(|source| failed("write", name, source))
+        outcome.map_err(|source| match source.raw_os_error() {
+            Some(nix::libc::ENOSPC) => BootEntryError::Full { variable: name.to_owned(), source },
+            _ => failed("write", name, source),
+        })
+    }
+
+    /// Removes what the kernel stored of its own crashes, which is what fills the memory of firmware most often; the
+    /// names of what went.
+    pub(super) fn remove_crash_dumps(&self) -> Result<Vec<String>, BootEntryError> {
+        let listing = fs::read_dir(&self.folder).map_err(|source| failed("list", CRASH_DUMP, source))?;
+        let mut removed = Vec::new();
+        for entry in listing {
+            let entry = entry.map_err(|source| failed("list", CRASH_DUMP, source))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(CRASH_DUMP) {
+                fs::remove_file(entry.path()).map_err(|source| failed("remove", &name, source))?;
+                removed.push(name);
+            }
+        }
+        Ok(removed)
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), BootEntryError> {

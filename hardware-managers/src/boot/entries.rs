@@ -25,9 +25,11 @@ pub(super) struct Change {
 
 /// `None` when every number is taken.
 pub(super) fn decide(before: &Before, ours: &LoadOption, policy: BootOrderPolicy) -> Option<Change> {
-    // Data behind the path would be handed to the loader as its options: not what was asked for.
+    // Data behind the path is handed to the loader as its options: other ones are not what was asked for.
     let reusable = before.entries.iter().find(|(_, entry)| {
-        entry.as_ref().is_some_and(|entry| entry.path == ours.path && entry.optional_data.is_empty())
+        entry
+            .as_ref()
+            .is_some_and(|entry| entry.path == ours.path && entry.optional_data == ours.optional_data)
     });
     let reused = reusable.map(|(number, _)| *number);
     let remove: Vec<u16> = before

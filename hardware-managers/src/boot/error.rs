@@ -18,6 +18,13 @@ pub enum BootEntryError {
     NoFreeNumber,
     #[error("the firmware did not keep {variable} as it was written")]
     NotKept { variable: String },
+    #[error("the firmware did not remove {variable}")]
+    StillThere { variable: String },
+    /// Deleted variables may hold their place until the next start of the machine.
+    #[error(
+        "the firmware's memory is full: {variable} cannot be written; removing entries and restarting may help"
+    )]
+    Full { variable: String, source: io::Error },
 }
 
 impl BootEntryError {
@@ -49,7 +56,12 @@ impl BootEntryError {
     pub fn retry(&self) -> bool {
         matches!(
             self,
-            Self::Disk { .. } | Self::FileSystem { .. } | Self::Variable { .. } | Self::NotKept { .. }
+            Self::Disk { .. }
+                | Self::FileSystem { .. }
+                | Self::Variable { .. }
+                | Self::NotKept { .. }
+                | Self::StillThere { .. }
+                | Self::Full { .. }
         )
     }
 }

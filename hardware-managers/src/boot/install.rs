@@ -113,7 +113,8 @@ fn install(
     loader: &Loader,
     request: &BootEntryRequest,
 ) -> Result<BootEntryReport, BootEntryError> {
-    let ours = LoadOption::for_loader(&system.drive, &loader.path, &loader.label);
+    let ours =
+        LoadOption::for_loader(&system.drive, &loader.path, &loader.label).with_options(&loader.options);
     let before = read_state(variables)?;
     let change = decide(&before, &ours, request.order).ok_or(BootEntryError::NoFreeNumber)?;
     let variable = boot_name(change.number);
@@ -126,14 +127,17 @@ fn install(
         removed.push(format!("{name} {label}"));
     }
     // The entry before the order: an order that names a missing entry is repaired by some firmware in its own way.
+    let mut made_room = Vec::new();
     if let Some(option) = &change.write {
-        variables.write(&variable, &option.encode())?;
+        made_room = write_or_make_room(variables, &variable, &option.encode())?;
     }
     if change.order != before.order {
         let bytes: Vec<u8> = change.order.iter().flat_map(|number| number.to_le_bytes()).collect();
-        variables.write("BootOrder", &bytes)?;
+        made_room.extend(write_or_make_room(variables, "BootOrder", &bytes)?);
     }
-    let (after, warnings) = check(variables, &before, &change)?;
+    let (after, mut warnings) = check(variables, &before, &change)?;
+    warnings
+        .extend(made_room.iter().map(|name| format!("{name} was removed: the firmware's memory was full")));
     let digits = |order: &[u16]| order.iter().map(|number| format!("{number:04X}")).collect();
     Ok(BootEntryReport {
         outcome: if change.reused { BootEntryOutcome::Reused } else { BootEntryOutcome::Created },
@@ -149,7 +153,19 @@ fn install(
     })
 }
 
-fn boot_name(number: u16) -> String {
+/// Writes a variable; a full memory is tried again without the kernel's records of its crashes. Their names.
+fn write_or_make_room(variables: &EfiVars, name: &str, data: &[u8]) -> Result<Vec<String>, BootEntryError> {
+    match variables.write(name, data) {
+        Err(BootEntryError::Full { .. }) => {
+            let removed = variables.remove_crash_dumps()?;
+            variables.write(name, data)?;
+            Ok(removed)
+        }
+        outcome => outcome.map(|()| Vec::new()),
+    }
+}
+
+pub(super) fn boot_name(number: u16) -> String {
     format!("Boot{number:04X}")
 }
 
@@ -172,11 +188,11 @@ fn read_state(variables: &EfiVars) -> Result<Before, BootEntryError> {
     Ok(Before { entries, order: read_order(variables)?, current })
 }
 
-fn read_order(variables: &EfiVars) -> Result<Vec<u16>, BootEntryError> {
+pub(super) fn read_order(variables: &EfiVars) -> Result<Vec<u16>, BootEntryError> {
     Ok(numbers(&variables.read("BootOrder")?.unwrap_or_default()))
 }
 
-fn numbers(bytes: &[u8]) -> Vec<u16> {
+pub(super) fn numbers(bytes: &[u8]) -> Vec<u16> {
     bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
 }
 

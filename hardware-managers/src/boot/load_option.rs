@@ -83,6 +83,12 @@ impl LoadOption {
         Self { attributes: ACTIVE, description: label.to_owned(), path, optional_data: Vec::new() }
     }
 
+    /// With a command line for the loader, as shim's fallback program stores it; none when it is empty.
+    pub(super) fn with_options(self, options: &str) -> Self {
+        let optional_data = if options.is_empty() { Vec::new() } else { utf16_with_end(options) };
+        Self { optional_data, ..self }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = self.attributes.to_le_bytes().to_vec();
         let length = u16::try_from(self.path.len()).expect("device paths are bounded by their length field");
@@ -133,7 +139,7 @@ impl LoadOption {
         (!parts.is_empty()).then(|| parts.join("\\"))
     }
 
-    fn nodes(&self) -> impl Iterator<Item = (u8, u8, &[u8])> {
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (u8, u8, &[u8])> {
         let mut rest = self.path.as_slice();
         std::iter::from_fn(move || {
             let header = rest.get(..4)?;

@@ -1,5 +1,7 @@
 //! Firmware boot entries for a deployed disk (boot contract §G, IPA contract §8.8).
 
+mod clean;
+mod device_path;
 mod efivars;
 mod entries;
 mod error;
@@ -10,10 +12,7 @@ mod load_option;
 mod loader;
 mod report;
 
+pub(crate) use clean::STEPS;
 pub use error::BootEntryError;
 pub use install::install_boot_entry;
 pub use report::{BootEntryOutcome, BootEntryReport, BootEntryRequest, BootOrderPolicy};
-
-use crate::managers::StepSpecification;
-
-pub(crate) const STEPS: &[StepSpecification] = &[];

@@ -1,5 +1,23 @@
-//! Software RAID (IPA contract §5.6).
+//! Software RAID (IPA contract §5.6): what a configuration asks for, checked as a whole; the members' partitions,
+//! written natively; arrays made by mdadm and believed only as far as sysfs and the superblocks on the disks show them.
 
-use crate::managers::StepSpecification;
+mod arrays;
+mod config;
+mod create;
+mod delete;
+mod error;
+mod job;
+mod layout;
+mod mdadm;
+mod members;
+#[cfg(test)]
+mod played;
+mod step;
+mod superblock;
+mod survey;
+mod table;
 
-pub(crate) const STEPS: &[StepSpecification] = &[];
+pub(crate) use step::STEPS;
+
+/// Name of the array that holds the copies of the EFI system partition.
+const SYSTEM_PARTITION: &str = "esp";

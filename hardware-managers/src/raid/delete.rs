@@ -1,0 +1,376 @@
+//! Removing arrays (IPA contract §5.6): probe, plan, execute, prove; a second pass for what the first uncovered.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use tacit_blockdev::{Access, Device, holders};
+use tacit_model::{BlockDevice, ProgressUnit, Proof, ProofResult};
+
+use super::SYSTEM_PARTITION;
+use super::arrays::{self, Array};
+use super::error::{RaidError, chain};
+use super::job::Raid;
+use super::superblock::{self, Superblock};
+use super::survey::{Disks, Survey, disks, reads_as_zeros, zero_edges};
+
+/// Stopping one array can let another one start that shared its disks.
+const PASSES: usize = 2;
+
+/// What is to become of an array or a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Fate {
+    /// Stopped, its superblocks and the tables of its disks removed.
+    Delete,
+    /// Its content is forgotten; the array stays.
+    Wipe,
+    Keep,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PlannedArray {
+    pub(super) array: Array,
+    pub(super) name: Option<String>,
+    pub(super) fate: Fate,
+    pub(super) reason: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PlannedDisk {
+    pub(super) device: String,
+    pub(super) serial: Option<String>,
+    pub(super) fate: Fate,
+    pub(super) reason: String,
+    pub(super) superblocks: Vec<Superblock>,
+    /// All of them are removed with the arrays'.
+    pub(super) partitions: usize,
+    #[serde(skip)]
+    survey: Survey,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct DeletePlan {
+    pub(super) arrays: Vec<PlannedArray>,
+    pub(super) disks: Vec<PlannedDisk>,
+}
+
+impl std::fmt::Debug for Survey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Survey").field("disk", &self.disk.name).finish_non_exhaustive()
+    }
+}
+
+impl DeletePlan {
+    fn with(&self, fate: Fate) -> impl Iterator<Item = &PlannedDisk> {
+        self.disks.iter().filter(move |disk| disk.fate == fate)
+    }
+
+    /// Whether there is nothing to do.
+    fn is_empty(&self) -> bool {
+        self.with(Fate::Delete).next().is_none() && self.arrays.iter().all(|array| array.fate == Fate::Keep)
+    }
+
+    /// Disks on which nothing is left afterwards.
+    pub(super) fn cleared(&self) -> Vec<&str> {
+        self.with(Fate::Delete).map(|disk| disk.device.as_str()).collect()
+    }
+}
+
+/// Probes and decides, and touches nothing.
+///
+/// # Errors
+///
+/// [`RaidError::Refused`] with everything that stands against it.
+pub(super) fn plan(raid: &Raid<'_>) -> Result<DeletePlan, RaidError> {
+    let Disks { usable, skipped } = disks(raid.machine, &raid.skip);
+    let mut problems = Vec::new();
+    let arrays = judge(raid, &skipped);
+    let protected: BTreeSet<&str> = arrays
+        .iter()
+        .filter(|array| array.fate != Fate::Delete)
+        .flat_map(|array| array.array.members.iter().map(|member| member.disk.as_str()))
+        .collect();
+    let deleted: Vec<&PlannedArray> = arrays.iter().filter(|array| array.fate == Fate::Delete).collect();
+    let nodes: Vec<&str> = arrays.iter().map(|array| array.array.device.as_str()).collect();
+
+    for planned in arrays.iter().filter(|array| array.fate != Fate::Keep) {
+        if planned.array.metadata.starts_with("external") {
+            problems.push(format!("{} has a superblock of another kind than md's", planned.array.device));
+        }
+        match array_users(raid, &planned.array, &nodes) {
+            Ok(users) => problems.extend(users),
+            Err(error) => problems.push(chain(&error)),
+        }
+        if let Some(problem) = raid.guard(&planned.array.device) {
+            problems.push(problem);
+        }
+    }
+    let mut planned = Vec::new();
+    for disk in &usable {
+        let survey = match Survey::make(raid.machine, disk) {
+            Ok(survey) => survey,
+            Err(error) => {
+                problems.push(chain(&error));
+                continue;
+            }
+        };
+        let holds = deleted.iter().any(|array| array.array.members.iter().any(|part| part.disk == disk.name));
+        if survey.superblocks.is_empty() && !holds {
+            continue;
+        }
+        let named = survey.superblocks.iter().filter_map(|found| found.name.as_deref());
+        let kept = named.into_iter().find(|name| raid.skip.keeps_volume(name));
+        let (fate, reason) = if protected.contains(disk.name.as_str()) {
+            (Fate::Keep, "holds an array that stays".to_owned())
+        } else if let Some(name) = kept {
+            (Fate::Keep, format!("holds a part of {name}, named by skip_block_devices"))
+        } else {
+            (Fate::Delete, "holds members of arrays that are removed".to_owned())
+        };
+        if fate == Fate::Delete {
+            match survey.users(&nodes) {
+                Ok(users) => problems.extend(users),
+                Err(error) => problems.push(chain(&error)),
+            }
+            problems.extend(raid.guard(&disk.name));
+        }
+        planned.push(PlannedDisk {
+            device: disk.name.clone(),
+            serial: disk.serial.clone(),
+            fate,
+            reason,
+            superblocks: survey.superblocks.clone(),
+            partitions: survey.partitions.len(),
+            survey,
+        });
+    }
+    if problems.is_empty() {
+        Ok(DeletePlan { arrays, disks: planned })
+    } else {
+        Err(RaidError::Refused { problems })
+    }
+}
+
+/// The skip list's meaning for arrays (IPA contract §5.5).
+fn judge(raid: &Raid<'_>, skipped: &[BlockDevice]) -> Vec<PlannedArray> {
+    let named: Vec<(Array, Option<String>)> = arrays::list(raid.machine)
+        .into_iter()
+        .map(|array| {
+            let name = identity(raid, &array).and_then(|found| found.name);
+            (array, name)
+        })
+        .collect();
+    let on_skipped = |array: &Array| {
+        let member = array.members.iter().find(|member| skipped.iter().any(|disk| disk.name == member.disk));
+        member.map(|member| member.disk.clone())
+    };
+    let keeps = |name: &Option<String>| name.as_deref().is_some_and(|name| raid.skip.keeps_volume(name));
+    let kept_disks: BTreeSet<&str> = named
+        .iter()
+        .filter(|(array, name)| keeps(name) || on_skipped(array).is_some())
+        .flat_map(|(array, _)| array.members.iter().map(|member| member.disk.as_str()))
+        .collect();
+    named
+        .iter()
+        .map(|(array, name)| {
+            let shares = array.members.iter().find(|member| kept_disks.contains(member.disk.as_str()));
+            let (fate, reason) = if keeps(name) {
+                (Fate::Keep, "named by skip_block_devices".to_owned())
+            } else if let Some(disk) = on_skipped(array) {
+                (Fate::Keep, format!("has a member on {disk}, named by skip_block_devices"))
+            } else if let Some(member) = shares {
+                let reason = format!("shares {} with an array that stays", member.disk);
+                let system = name.as_deref().is_some_and(|name| short(name) == SYSTEM_PARTITION);
+                (if system { Fate::Keep } else { Fate::Wipe }, reason)
+            } else {
+                (Fate::Delete, "not named by skip_block_devices".to_owned())
+            };
+            PlannedArray { array: array.clone(), name: name.clone(), fate, reason }
+        })
+        .collect()
+}
+
+fn short(name: &str) -> &str {
+    name.rsplit_once(':').map_or(name, |(_, short)| short)
+}
+
+/// What the first readable member says of its array.
+pub(super) fn identity(raid: &Raid<'_>, array: &Array) -> Option<Superblock> {
+    array.members.iter().find_map(|member| {
+        let device = Device::open(&raid.machine.device_node(&member.disk), Access::Read).ok()?;
+        superblock::find(&device, member.start, member.length).ok()?.into_iter().next()
+    })
+}
+
+/// Mounts, swap and foreign devices upon an array; arrays upon arrays are removed, too.
+fn array_users(
+    raid: &Raid<'_>,
+    array: &Array,
+    arrays: &[&str],
+) -> Result<Vec<String>, tacit_blockdev::Error> {
+    let upon: Vec<String> = array
+        .holders
+        .iter()
+        .filter(|holder| !arrays.contains(&holder.as_str()))
+        .map(|holder| format!("{} is part of {holder}", array.device))
+        .collect();
+    let node = raid.machine.device_node(&array.device);
+    if !raid.machine.roots().is_real() || !node.exists() {
+        return Ok(upon);
+    }
+    let mounts = holders(&node)?;
+    let is_other = |text: &String| !arrays.iter().any(|array| text.ends_with(&format!(" {array}")));
+    Ok(mounts.iter().map(ToString::to_string).filter(is_other).collect())
+}
+
+/// Removes everything that the plan names and proves that it is gone.
+///
+/// # Errors
+///
+/// [`RaidError`]; [`RaidError::Left`] when something came back twice.
+pub(super) fn delete(raid: &Raid<'_>) -> Result<Vec<Proof>, RaidError> {
+    let mut proofs = Vec::new();
+    let mut left = Vec::new();
+    for _ in 0..PASSES {
+        // No array at all is an error to mdadm; what counts is what the kernel shows afterwards.
+        if let Err(error) = raid.md.assemble() {
+            tracing::info!("arrays were not assembled: {}", chain(&error));
+        }
+        let plan = plan(raid)?;
+        if plan.is_empty() {
+            return Ok(proofs);
+        }
+        left = pass(raid, &plan, &mut proofs)?;
+        // What only had its content removed stays, and is no reason for another pass.
+        if left.is_empty() {
+            return Ok(proofs);
+        }
+    }
+    Err(RaidError::Left { left })
+}
+
+/// One pass; what is left, in words.
+fn pass(raid: &Raid<'_>, plan: &DeletePlan, proofs: &mut Vec<Proof>) -> Result<Vec<String>, RaidError> {
+    let total = plan.arrays.len() + plan.disks.len();
+    let mut left = Vec::new();
+    let order = uppermost_first(&plan.arrays);
+    for (done, planned) in order.into_iter().enumerate() {
+        raid.report("delete", &planned.array.device, done, total)?;
+        if planned.fate == Fate::Keep {
+            continue;
+        }
+        let mut actions = forget_content(raid, &planned.array)?;
+        let mut verification = Vec::new();
+        if planned.fate == Fate::Delete {
+            raid.touch();
+            raid.md.stop(&raid.machine.device_node(&planned.array.device))?;
+            let gone = || arrays::read(raid.machine, &planned.array.device).is_none().then_some(());
+            match arrays::wait_for(gone, || format!("the end of {}", planned.array.device)) {
+                Ok(()) => {
+                    actions.push("stopped".to_owned());
+                    verification.push("the kernel shows no such array".to_owned());
+                }
+                Err(error) => left.push(chain(&error)),
+            }
+        } else {
+            verification.push("first and last MiB read back as zeros".to_owned());
+        }
+        proofs.push(Proof {
+            device: planned.array.device.clone(),
+            method: "raid-delete".to_owned(),
+            size: Some(planned.array.size_bytes),
+            actions,
+            verification,
+            result: ProofResult::Proven,
+            ..Proof::default()
+        });
+    }
+    for (done, planned) in plan.with(Fate::Delete).enumerate() {
+        raid.report("delete", &planned.device, plan.arrays.len() + done, total)?;
+        let failed = |source| RaidError::Device { device: planned.device.clone(), source };
+        raid.touch();
+        let actions = {
+            let device = Device::open(&planned.survey.node, Access::Exclusive).map_err(failed)?;
+            planned.survey.clear(&device).map_err(failed)?
+        };
+        raid.md.reread(&planned.survey.node).map_err(failed)?;
+        let found = planned.survey.left(raid.machine).map_err(failed)?;
+        if !found.is_empty() {
+            left.extend(found);
+            continue;
+        }
+        let disk = &planned.survey.disk;
+        // A second pass may come to the same disk.
+        proofs.retain(|proof| proof.device != disk.name);
+        proofs.push(Proof {
+            device: disk.name.clone(),
+            serial: disk.serial.clone(),
+            model: disk.model.clone(),
+            wwn: disk.wwn.clone(),
+            size: Some(disk.size),
+            method: "raid-delete".to_owned(),
+            actions,
+            verification: vec![
+                "no md superblock, no partition table, all edges read back as zeros".to_owned(),
+            ],
+            result: ProofResult::Proven,
+            ..Proof::default()
+        });
+    }
+    let names: Vec<&str> = plan
+        .arrays
+        .iter()
+        .filter(|array| array.fate == Fate::Delete)
+        .map(|array| array.array.device.as_str())
+        .collect();
+    let standing = arrays::list(raid.machine);
+    left.extend(
+        standing
+            .iter()
+            .filter(|array| names.contains(&array.device.as_str()))
+            .map(|array| array.device.clone()),
+    );
+    left.sort();
+    left.dedup();
+    raid.observer.progress("delete", "", total as u64, total as u64, ProgressUnit::Regions);
+    Ok(left)
+}
+
+/// Arrays before those that they are built upon.
+fn uppermost_first(arrays: &[PlannedArray]) -> Vec<&PlannedArray> {
+    let mut rest: Vec<&PlannedArray> = arrays.iter().collect();
+    let mut ordered = Vec::with_capacity(rest.len());
+    while !rest.is_empty() {
+        let free = rest.iter().position(|array| {
+            !array.array.holders.iter().any(|holder| rest.iter().any(|other| other.array.device == *holder))
+        });
+        ordered.push(rest.remove(free.unwrap_or(0)));
+    }
+    ordered
+}
+
+/// Zeroes both ends of a running array, so that no file system of it is recognised in a later array at the same place.
+fn forget_content(raid: &Raid<'_>, array: &Array) -> Result<Vec<String>, RaidError> {
+    if array.size_bytes == 0 || matches!(array.state.as_str(), "inactive" | "clear") {
+        return Ok(vec!["not running: its content is out of reach".to_owned()]);
+    }
+    let failed = |source| RaidError::Device { device: array.device.clone(), source };
+    let node = raid.machine.device_node(&array.device);
+    let size = {
+        // Refused while it is mounted or held, whatever was seen before.
+        let device = Device::open(&node, Access::Exclusive).map_err(failed)?;
+        raid.touch();
+        zero_edges(&device, 0, device.size_bytes()).map_err(failed)?;
+        device.flush().map_err(failed)?;
+        device.size_bytes()
+    };
+    let device = Device::open(&node, Access::Read).map_err(failed)?;
+    let edge = size.min(1 << 20);
+    for offset in [0, size - edge] {
+        if !reads_as_zeros(&device, offset, edge).map_err(failed)? {
+            let problems = vec![format!("{edge} bytes at offset {offset} do not read back as zeros")];
+            return Err(RaidError::NotAsAsked { array: array.device.clone(), problems });
+        }
+    }
+    Ok(vec!["first and last MiB zeroed".to_owned()])
+}
