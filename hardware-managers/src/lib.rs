@@ -30,6 +30,7 @@ pub use drives::simulated;
 pub use hints::{
     AmbiguityPolicy, RootDeviceError, RootDeviceHints, select_root_device, select_root_device_with,
 };
+pub use inject::{FileSource, inject_files};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use machine::fuzz_smbios;

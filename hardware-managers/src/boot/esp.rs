@@ -2,6 +2,7 @@
 
 use tacit_blockdev::{Device, Error};
 
+use super::device_path::guid_text;
 use super::load_option::{HardDrive, Signature};
 use crate::partitions::{Partition, PartitionKind, read_signature, read_valid, scan};
 
@@ -34,7 +35,9 @@ pub(super) fn find(device: &Device, wanted: Option<&str>) -> Result<Table, Error
         let systems = partitions.iter().filter_map(|part| match part.kind {
             PartitionKind::Gpt { type_guid, unique_guid } => {
                 let is_it = match wanted {
-                    Some(wanted) => guid_text(&unique_guid).eq_ignore_ascii_case(wanted),
+                    Some(wanted) => {
+                        guid_text(&unique_guid).is_some_and(|guid| guid.eq_ignore_ascii_case(wanted))
+                    }
                     None => type_guid == ESP_TYPE,
                 };
                 is_it.then(|| system_partition(part, Signature::Gpt(unique_guid)))
@@ -57,13 +60,4 @@ fn system_partition(part: &Partition, signature: Signature) -> SystemPartition {
     let drive =
         HardDrive { partition: part.number, start_lba: part.start_lba, sectors: part.sectors, signature };
     SystemPartition { start: part.start, length: part.length, drive }
-}
-
-fn guid_text(guid: &[u8; 16]) -> String {
-    let mut bytes = *guid;
-    bytes[0..4].reverse();
-    bytes[4..6].reverse();
-    bytes[6..8].reverse();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{}-{}-{}-{}", &hex[0..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32])
 }
