@@ -42,7 +42,7 @@ pub(super) fn find(device: &Device, wanted: Option<&str>) -> Result<Table, Error
                 };
                 is_it.then(|| system_partition(part, Signature::Gpt(unique_guid)))
             }
-            PartitionKind::Mbr { .. } => None,
+            PartitionKind::Mbr { .. } | PartitionKind::Slice { .. } => None,
         });
         return Ok(Table::Gpt(systems.collect()));
     }

@@ -2,7 +2,7 @@
 
 use tacit_blockdev::{Device, Error};
 
-use super::scan::{MAX_PARTITIONS, Partition, PartitionKind, Scan};
+use super::scan::{Area, MAX_PARTITIONS, Partition, PartitionKind, Scan};
 
 const SIGNATURE: &[u8; 8] = b"EFI PART";
 /// Most bytes of an entry array that are read.
@@ -26,9 +26,9 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("a slice of eight bytes"))
 }
 
-/// The header at a sector number; `None` when there is none or the disk ends before it.
-fn header_at(device: &Device, sector: u64, lba: u64) -> Result<Option<Header>, Error> {
-    let Some(offset) = lba.checked_mul(sector).filter(|offset| fits(device, *offset, sector)) else {
+/// The header at a sector number; `None` when there is none or the area ends before it.
+fn header_at(device: &Device, area: Area, sector: u64, lba: u64) -> Result<Option<Header>, Error> {
+    let Some(offset) = lba.checked_mul(sector).and_then(|offset| area.absolute(offset, sector)) else {
         return Ok(None);
     };
     let mut block = vec![0; usize::try_from(sector).expect("a sector fits memory")];
@@ -52,10 +52,6 @@ fn header_at(device: &Device, sector: u64, lba: u64) -> Result<Option<Header>, E
     }))
 }
 
-fn fits(device: &Device, offset: u64, length: u64) -> bool {
-    offset.checked_add(length).is_some_and(|end| end <= device.size_bytes())
-}
-
 impl Header {
     fn array(&self, sector: u64) -> Option<(u64, u64)> {
         if self.entry_size < 128 || !self.entry_size.is_multiple_of(8) {
@@ -64,13 +60,13 @@ impl Header {
         Some((self.entries_lba.checked_mul(sector)?, self.entry_count.checked_mul(self.entry_size)?))
     }
 
-    /// The entry array, as much of it as the disk has and the bound allows.
-    fn read_array(&self, device: &Device, sector: u64) -> Result<Vec<u8>, Error> {
+    /// The entry array, as much of it as the area has and the bound allows.
+    fn read_array(&self, device: &Device, area: Area, sector: u64) -> Result<Vec<u8>, Error> {
         let Some((offset, length)) = self.array(sector) else { return Ok(Vec::new()) };
-        let length = length.min(MAX_ARRAY).min(device.size_bytes().saturating_sub(offset));
+        let length = length.min(MAX_ARRAY).min(area.length.saturating_sub(offset));
         let mut array = vec![0; usize::try_from(length).expect("bounded")];
         if !array.is_empty() {
-            device.read_at(offset, &mut array)?;
+            device.read_at(area.start + offset, &mut array)?;
         }
         Ok(array)
     }
@@ -97,25 +93,24 @@ impl Header {
 }
 
 /// Both tables, wherever they are and whatever their checksums say.
-pub(super) fn scan(device: &Device, sector: u64, found: &mut Scan) -> Result<(), Error> {
-    let size = device.size_bytes();
-    let last = (size / sector).saturating_sub(1);
+pub(super) fn scan(device: &Device, area: Area, sector: u64, found: &mut Scan) -> Result<(), Error> {
+    let last = (area.length / sector).saturating_sub(1);
     let mut places = vec![1, last];
     let mut at = 0;
     while let Some(&lba) = places.get(at) {
         at += 1;
-        let Some(header) = header_at(device, sector, lba)? else { continue };
-        found.add_structure(size, "GPT header", lba * sector, sector);
+        let Some(header) = header_at(device, area, sector, lba)? else { continue };
+        found.add_structure(area, "GPT header", lba * sector, sector);
         // A disk that grew, or an image written to a larger one, has its backup where the primary says.
         if !places.contains(&header.alternate_lba) && places.len() < 4 {
             places.push(header.alternate_lba);
         }
-        let array = header.read_array(device, sector)?;
+        let array = header.read_array(device, area, sector)?;
         if let Some((offset, _)) = header.array(sector) {
-            found.add_structure(size, "GPT entries", offset, array.len() as u64);
+            found.add_structure(area, "GPT entries", offset, array.len() as u64);
         }
         for partition in header.partitions(&array) {
-            found.add_partition(size, sector, partition);
+            found.add_partition(area, sector, partition);
         }
     }
     Ok(())
@@ -124,18 +119,20 @@ pub(super) fn scan(device: &Device, sector: u64, found: &mut Scan) -> Result<(),
 /// The partitions of a table that firmware would accept: the primary, or else the backup in the last sector.
 /// `None` when neither is sound.
 pub(crate) fn read_valid(device: &Device) -> Result<Option<Vec<Partition>>, Error> {
-    let sector = u64::from(device.logical_sector());
-    let last = (device.size_bytes() / sector).saturating_sub(1);
+    let (area, sector) = (Area::whole(device), u64::from(device.logical_sector()));
+    let last = (area.length / sector).saturating_sub(1);
     for lba in [1, last] {
-        let Some(header) = header_at(device, sector, lba)?.filter(|header| header.sound) else { continue };
-        let array = header.read_array(device, sector)?;
+        let Some(header) = header_at(device, area, sector, lba)?.filter(|header| header.sound) else {
+            continue;
+        };
+        let array = header.read_array(device, area, sector)?;
         let whole = header.array(sector).is_some_and(|(_, length)| length == array.len() as u64);
         if !whole || crc32fast::hash(&array) != header.entries_crc {
             continue;
         }
         let mut scan = Scan::default();
         for partition in header.partitions(&array).take(MAX_PARTITIONS) {
-            scan.add_partition(device.size_bytes(), sector, partition);
+            scan.add_partition(area, sector, partition);
         }
         return Ok(Some(scan.partitions));
     }

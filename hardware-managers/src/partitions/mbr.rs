@@ -2,7 +2,7 @@
 
 use tacit_blockdev::{Device, Error};
 
-use super::scan::{MAX_PARTITIONS, Partition, PartitionKind, Scan};
+use super::scan::{Area, MAX_PARTITIONS, Partition, PartitionKind, Scan};
 
 const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
 const PROTECTIVE: u8 = 0xee;
@@ -32,33 +32,29 @@ fn entries(block: &[u8]) -> Option<Vec<Entry>> {
     )
 }
 
-fn read(device: &Device, offset: u64) -> Result<Option<[u8; 512]>, Error> {
-    if offset.checked_add(512).is_none_or(|end| end > device.size_bytes()) {
-        return Ok(None);
-    }
+fn read(device: &Device, area: Area, offset: u64) -> Result<Option<[u8; 512]>, Error> {
+    let Some(at) = area.absolute(offset, 512) else { return Ok(None) };
     let mut block = [0; 512];
-    device.read_at(offset, &mut block)?;
+    device.read_at(at, &mut block)?;
     Ok(Some(block))
 }
 
 /// Primary and logical partitions; a protective entry is not one.
-pub(super) fn scan(device: &Device, sector: u64, found: &mut Scan) -> Result<(), Error> {
-    let Some(block) = read(device, 0)? else { return Ok(()) };
+pub(super) fn scan(device: &Device, area: Area, sector: u64, found: &mut Scan) -> Result<(), Error> {
+    let Some(block) = read(device, area, 0)? else { return Ok(()) };
     let Some(primary) = entries(&block) else { return Ok(()) };
-    let size = device.size_bytes();
-    found.add_structure(size, "MBR", 0, 512);
+    found.add_structure(area, "MBR", 0, 512);
     for (entry, number) in primary.iter().zip(1..) {
         if EXTENDED.contains(&entry.type_byte) {
-            scan_logical(device, sector, entry.start, found)?;
+            scan_logical(device, area, sector, entry.start, found)?;
         } else if entry.type_byte != PROTECTIVE {
-            found.add_partition(size, sector, partition(number, entry, entry.start));
+            found.add_partition(area, sector, partition(number, entry, entry.start));
         }
     }
     Ok(())
 }
 
-fn scan_logical(device: &Device, sector: u64, base: u64, found: &mut Scan) -> Result<(), Error> {
-    let size = device.size_bytes();
+fn scan_logical(device: &Device, area: Area, sector: u64, base: u64, found: &mut Scan) -> Result<(), Error> {
     let mut visited = Vec::new();
     let mut next = Some(base);
     let mut number = 5;
@@ -69,14 +65,14 @@ fn scan_logical(device: &Device, sector: u64, base: u64, found: &mut Scan) -> Re
         }
         visited.push(lba);
         let Some(offset) = lba.checked_mul(sector) else { break };
-        let Some(block) = read(device, offset)? else { break };
+        let Some(block) = read(device, area, offset)? else { break };
         let Some(entries) = entries(&block) else { break };
-        found.add_structure(size, "EBR", offset, 512);
+        found.add_structure(area, "EBR", offset, 512);
         for entry in entries {
             if EXTENDED.contains(&entry.type_byte) {
                 next = base.checked_add(entry.start);
             } else if let Some(start) = lba.checked_add(entry.start) {
-                found.add_partition(size, sector, partition(number, &entry, start));
+                found.add_partition(area, sector, partition(number, &entry, start));
                 number += 1;
             }
         }
@@ -97,6 +93,6 @@ fn partition(number: u32, entry: &Entry, start_lba: u64) -> Partition {
 
 /// The disk signature at 0x1B8, by which firmware tells MBR disks apart.
 pub(crate) fn read_signature(device: &Device) -> Result<Option<[u8; 4]>, Error> {
-    let Some(block) = read(device, 0)? else { return Ok(None) };
+    let Some(block) = read(device, Area::whole(device), 0)? else { return Ok(None) };
     Ok(entries(&block).map(|_| block[0x1b8..0x1bc].try_into().expect("four bytes")))
 }

@@ -4,9 +4,10 @@
 //! ask for is bounded.
 
 mod gpt;
+mod labels;
 mod mbr;
 mod scan;
 
 pub(crate) use gpt::read_valid;
 pub(crate) use mbr::read_signature;
-pub(crate) use scan::{Partition, PartitionKind, Structure, scan};
+pub(crate) use scan::{Partition, PartitionKind, Structure, scan, scan_nested};

@@ -1,9 +1,32 @@
 use tacit_blockdev::{Device, Error};
 
-use super::{gpt, mbr};
+use super::{gpt, labels, mbr};
 
 /// Most partitions that are looked at on one disk.
 pub(super) const MAX_PARTITIONS: usize = 1024;
+
+/// How deep tables within partitions are followed.
+const MAX_DEPTH: usize = 3;
+
+/// Where a table lies: a disk, or a partition that holds a table of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Area {
+    /// Bytes from the start of the disk.
+    pub(super) start: u64,
+    pub(super) length: u64,
+}
+
+impl Area {
+    pub(super) fn whole(device: &Device) -> Self {
+        Self { start: 0, length: device.size_bytes() }
+    }
+
+    /// The offset on the disk of a range within the area; `None` where it is not within.
+    pub(super) fn absolute(self, offset: u64, length: u64) -> Option<u64> {
+        let end = offset.checked_add(length)?;
+        (end <= self.length).then(|| self.start + offset)
+    }
+}
 
 /// One partition; it lies wholly within its disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +53,11 @@ pub(crate) enum PartitionKind {
     Mbr {
         type_byte: u8,
     },
+    /// A slice of a BSD, Solaris, SGI, Sun or Apple label, with that label's own number for its type.
+    Slice {
+        label: &'static str,
+        tag: u32,
+    },
 }
 
 /// A part of a partition table itself.
@@ -50,25 +78,26 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
-    pub(super) fn add_partition(&mut self, disk_size: u64, sector: u64, mut found: Partition) {
+    pub(super) fn add_partition(&mut self, area: Area, sector: u64, mut found: Partition) {
         let (Some(start), Some(length)) =
             (found.start_lba.checked_mul(sector), found.sectors.checked_mul(sector))
         else {
             return;
         };
-        if start == 0 || length == 0 || start >= disk_size || self.partitions.len() >= MAX_PARTITIONS {
+        if start == 0 || length == 0 || start >= area.length || self.partitions.len() >= MAX_PARTITIONS {
             return;
         }
-        found.start = start;
-        found.length = length.min(disk_size - start);
+        found.start = area.start + start;
+        found.length = length.min(area.length - start);
         if !self.partitions.iter().any(|known| (known.start, known.length) == (found.start, found.length)) {
             self.partitions.push(found);
         }
     }
 
-    pub(super) fn add_structure(&mut self, disk_size: u64, name: &'static str, offset: u64, length: u64) {
-        if offset < disk_size && length > 0 {
-            let found = Structure { name, offset, length: length.min(disk_size - offset) };
+    pub(super) fn add_structure(&mut self, area: Area, name: &'static str, offset: u64, length: u64) {
+        if offset < area.length && length > 0 {
+            let length = length.min(area.length - offset);
+            let found = Structure { name, offset: area.start + offset, length };
             if !self.structures.contains(&found) {
                 self.structures.push(found);
             }
@@ -79,15 +108,36 @@ impl Scan {
 /// Finds every table and partition, also those of damaged or second tables: what is to be destroyed need not be
 /// valid. Both common sector sizes are tried, because a disk may have changed its own.
 pub(crate) fn scan(device: &Device) -> Result<Scan, Error> {
-    let logical = u64::from(device.logical_sector());
     let mut found = Scan::default();
+    scan_area(device, Area::whole(device), &mut found)?;
+    Ok(found)
+}
+
+/// The same, and also the labels of other systems, and tables within partitions: slices, images of whole disks.
+pub(crate) fn scan_nested(device: &Device) -> Result<Scan, Error> {
+    let mut found = scan(device)?;
+    labels::scan(device, Area::whole(device), &mut found)?;
+    let mut from = 0;
+    for _ in 0..MAX_DEPTH {
+        let to = found.partitions.len();
+        for at in from..to {
+            let area = Area { start: found.partitions[at].start, length: found.partitions[at].length };
+            scan_area(device, area, &mut found)?;
+            labels::scan(device, area, &mut found)?;
+        }
+        from = to;
+    }
+    Ok(found)
+}
+
+fn scan_area(device: &Device, area: Area, found: &mut Scan) -> Result<(), Error> {
+    let logical = u64::from(device.logical_sector());
     for sector in [logical, 512, 4096]
         .into_iter()
         .enumerate()
         .filter_map(|(at, sector)| (at == 0 || sector != logical).then_some(sector))
     {
-        gpt::scan(device, sector, &mut found)?;
+        gpt::scan(device, area, sector, found)?;
     }
-    mbr::scan(device, logical, &mut found)?;
-    Ok(found)
+    mbr::scan(device, area, logical, found)
 }

@@ -1,5 +1,6 @@
 //! Carrying out a plan and proving it.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use tacit_blockdev::{Access, AlignedBuf, Device, Error};
@@ -7,7 +8,10 @@ use tacit_model::{BlockDevice, EraseStandard, Proof, ProofResult};
 
 use super::plan::Plan;
 use super::probe::{EDGE, Found, Region, probe};
-use super::signatures::SIGNATURES;
+use super::signatures;
+
+/// Largest piece that is read back at once.
+const PIECE: u64 = 1 << 20;
 
 /// Why a disk is not proven to be clean.
 #[derive(Debug, thiserror::Error)]
@@ -18,15 +22,18 @@ pub(super) enum EraseError {
     Remains { name: &'static str, offset: u64 },
     #[error("the {length} bytes at offset {offset} do not read back as zeros")]
     NotZero { offset: u64, length: u64 },
+    /// Between two regions, as the caller asked for.
+    #[error("stopped after {done} of {total} regions")]
+    Stopped { done: u64, total: u64 },
 }
 
 /// Zeroes what the plan names, partitions before the disk, and proves by a newly opened device that nothing is left.
-/// `step` hears how many regions are done.
+/// `step` hears how many regions are done, and says whether to go on.
 pub(super) fn execute(
     node: &Path,
     disk: &BlockDevice,
     plan: &Plan,
-    mut step: impl FnMut(u64, u64),
+    mut step: impl FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Proof, EraseError> {
     let total = plan.regions.len() as u64;
     let mut actions = Vec::new();
@@ -50,9 +57,12 @@ pub(super) fn execute(
                 device.zero(offset, length)?;
                 actions.push(format!("{}: zeroed {length} bytes at offset {offset}", region.name));
             }
-            device.flush()?;
-            step(done, total);
+            if step(done, total).is_break() && done < total {
+                device.flush()?;
+                return Err(EraseError::Stopped { done, total });
+            }
         }
+        device.flush()?;
         if let Err(error) = device.reread_partition_table() {
             // The disk is clean all the same; only the kernel still shows partitions that are gone.
             tracing::warn!(device = %disk.name, %error, "the kernel keeps its old view of the partitions");
@@ -84,40 +94,52 @@ fn proof(disk: &BlockDevice) -> Proof {
 fn verify(node: &Path, plan: &Plan) -> Result<Vec<String>, EraseError> {
     let device = Device::open(node, Access::Read)?;
     let mut lines = Vec::new();
-    for (region, _) in &plan.regions {
+    let mut buffer = AlignedBuf::new(usize::try_from(PIECE).expect("a MiB fits memory"));
+    for (region, found) in &plan.regions {
         if let Some(Found { name, offset, .. }) = probe(&device, region)?.into_iter().next() {
             return Err(EraseError::Remains { name, offset });
         }
-        lines.push(format!("{}: none of {} signatures found", region.name, SIGNATURES.len()));
-        verify_edges(&device, region)?;
+        lines.push(format!("{}: none of {} signatures found", region.name, signatures::count()));
+        // What a geometry led to cannot be found by it any more: it is read where it was.
+        for (offset, length) in plan.extents(region, found) {
+            verify_zero(&device, &mut buffer, offset, length)?;
+        }
         let edge = EDGE.min(region.length);
         lines.push(format!("{}: first and last {edge} bytes read back as zeros", region.name));
+        lines.extend(between(region, found).map(|hit| {
+            format!("{}: {} at offset {} reads back as zeros", region.name, hit.name, hit.offset)
+        }));
     }
-    let tables = crate::partitions::scan(&device)?;
+    let tables = crate::partitions::scan_nested(&device)?;
     if let Some(part) = tables.structures.first() {
         return Err(EraseError::Remains { name: part.name, offset: part.offset });
     }
     for part in &plan.structures {
-        verify_zero(&device, part.offset, part.length)?;
+        verify_zero(&device, &mut buffer, part.offset, part.length)?;
         lines.push(format!("{} at offset {} reads back as zeros", part.name, part.offset));
     }
     Ok(lines)
 }
 
-fn verify_edges(device: &Device, region: &Region) -> Result<(), EraseError> {
+/// Findings that the edges do not cover.
+fn between<'a>(region: &'a Region, found: &'a [Found]) -> impl Iterator<Item = &'a Found> {
     let edge = EDGE.min(region.length);
-    verify_zero(device, region.start, edge)?;
-    verify_zero(device, region.start + region.length - edge, edge)
+    let (start, end) = (region.start + edge, region.start + region.length - edge);
+    found.iter().filter(move |hit| hit.offset + hit.length > start && hit.offset < end)
 }
 
-fn verify_zero(device: &Device, offset: u64, length: u64) -> Result<(), EraseError> {
-    let size = usize::try_from(length).expect("edges and tables are at most a MiB");
-    let mut buffer = AlignedBuf::new(size);
-    device.read_at(offset, &mut buffer[..size])?;
+fn verify_zero(device: &Device, buffer: &mut AlignedBuf, offset: u64, length: u64) -> Result<(), EraseError> {
     // Whole blocks compare many times quicker than bytes one by one.
     const ZEROS: [u8; 4096] = [0; 4096];
-    if buffer.chunks(ZEROS.len()).any(|block| *block != ZEROS[..block.len()]) {
-        return Err(EraseError::NotZero { offset, length });
+    let mut done = 0;
+    while done < length {
+        let piece = PIECE.min(length - done);
+        let size = usize::try_from(piece).expect("at most a MiB");
+        device.read_at(offset + done, &mut buffer[..size])?;
+        if buffer[..size].chunks(ZEROS.len()).any(|block| *block != ZEROS[..block.len()]) {
+            return Err(EraseError::NotZero { offset: offset + done, length: piece });
+        }
+        done += piece;
     }
     Ok(())
 }
@@ -152,7 +174,7 @@ mod tests {
         let path = folder.path().join("disk");
         let disk = BlockDevice { name: "/dev/test".to_owned(), ..BlockDevice::default() };
         for start in [0, 1 << 20] {
-            for signature in SIGNATURES {
+            for signature in signatures::all() {
                 for place in signature.places {
                     // An odd size, so that rounding at the end matters; sparse, however large.
                     let small = (16 << 20) + 7 * 512;
@@ -167,7 +189,7 @@ mod tests {
                             found.iter().any(|hit| hit.name == signature.name && hit.offset == start + offset)
                         };
                         assert!(plan.regions.iter().any(hit), "{} at {offset}", signature.name);
-                        let proof = execute(&path, &disk, &plan, |_, _| {}).unwrap();
+                        let proof = execute(&path, &disk, &plan, |_, _| ControlFlow::Continue(())).unwrap();
                         assert_eq!(proof.result, ProofResult::Proven);
                         let plan = Plan::make(&Device::open(&path, Access::Read).unwrap()).unwrap();
                         assert_eq!(plan.regions.len(), 1);
@@ -185,10 +207,16 @@ mod tests {
         disk_with(&path, 8 << 20, 0, 0, b"XFSB");
         let plan = Plan::make(&Device::open(&path, Access::Read).unwrap()).unwrap();
         // Somebody writes between the wipe and the proof.
-        let again = |_, _| disk_with(&path, 8 << 20, 0, 0, b"LUKS\xba\xbe");
+        let again = |_, _| {
+            disk_with(&path, 8 << 20, 0, 0, b"LUKS\xba\xbe");
+            ControlFlow::Continue(())
+        };
         let error = execute(&path, &BlockDevice::default(), &plan, again).unwrap_err();
         assert!(matches!(error, EraseError::Remains { name: "LUKS", offset: 0 }), "{error}");
-        let again = |_, _| disk_with(&path, 8 << 20, 0, 777, b"x");
+        let again = |_, _| {
+            disk_with(&path, 8 << 20, 0, 777, b"x");
+            ControlFlow::Continue(())
+        };
         let error = execute(&path, &BlockDevice::default(), &plan, again).unwrap_err();
         assert!(matches!(error, EraseError::NotZero { offset: 0, .. }), "{error}");
     }

@@ -1,7 +1,69 @@
-//! File systems that other machines may have mounted are never erased by accident (IPA contract §5.4).
+//! What forbids to erase a disk. File systems that other machines may have mounted are never erased by accident (IPA
+//! contract §5.4).
+
+use tacit_blockdev::Device;
+use tacit_model::PlanVerdict;
 
 use super::plan::Plan;
+use crate::drives::{DriveKind, Reservations, identify};
 use crate::partitions::PartitionKind;
+
+/// Kinds of reasons to leave a disk alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FindingKind {
+    /// The operator said so.
+    Listed,
+    /// A member of an array that stays, or that array itself.
+    Array,
+    VirtualMedium,
+    ReadOnly,
+    Empty,
+    /// A file system that other machines may have mounted.
+    Shared,
+    /// Other machines have reserved it, or registered to do so.
+    Reserved,
+    /// Mounted, or under something that cannot be taken down.
+    InUse,
+    Unreadable,
+}
+
+impl FindingKind {
+    /// Whether the step succeeds without the disk.
+    pub(crate) fn verdict(self) -> PlanVerdict {
+        match self {
+            Self::Listed | Self::Array | Self::VirtualMedium | Self::ReadOnly | Self::Empty => {
+                PlanVerdict::Skip
+            }
+            Self::Shared | Self::Reserved | Self::InUse | Self::Unreadable => PlanVerdict::Refuse,
+        }
+    }
+}
+
+/// One reason to leave a disk alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) kind: FindingKind,
+    /// In words.
+    pub(crate) reason: String,
+}
+
+impl Finding {
+    pub(super) fn new(kind: FindingKind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+}
+
+/// What follows from all findings on a disk. What the operator keeps out is not complained about.
+pub(crate) fn verdict(findings: &[Finding]) -> PlanVerdict {
+    let has = |wanted| findings.iter().any(|finding| finding.kind.verdict() == wanted);
+    if has(PlanVerdict::Skip) {
+        PlanVerdict::Skip
+    } else if has(PlanVerdict::Refuse) {
+        PlanVerdict::Refuse
+    } else {
+        PlanVerdict::Erase
+    }
+}
 
 /// GPT types of cluster file systems in the byte order of the disk.
 const SHARED_TYPES: [(&str, [u8; 16]); 2] = [
@@ -20,6 +82,9 @@ const SHARED_TYPES: [(&str, [u8; 16]); 2] = [
 /// MBR type of VMFS.
 const VMFS_MBR: u8 = 0xfb;
 
+/// Type of the volumes that CXFS, the cluster's XFS, lies on, in SGI's labels.
+const SGI_XVM: u32 = 0x0d;
+
 /// What of this kind is on the disk, in words.
 pub(super) fn protected_content(plan: &Plan) -> Option<String> {
     let by_type = plan.partitions.iter().find_map(|part| {
@@ -28,7 +93,8 @@ pub(super) fn protected_content(plan: &Plan) -> Option<String> {
                 SHARED_TYPES.iter().find(|(_, shared)| *shared == type_guid).map(|(content, _)| *content)?
             }
             PartitionKind::Mbr { type_byte: VMFS_MBR } => "a VMFS partition",
-            PartitionKind::Mbr { .. } => return None,
+            PartitionKind::Slice { label: "SGI", tag: SGI_XVM } => "a CXFS (XVM) partition",
+            PartitionKind::Mbr { .. } | PartitionKind::Slice { .. } => return None,
         };
         Some(format!("{content} (number {})", part.number))
     });
@@ -38,4 +104,18 @@ pub(super) fn protected_content(plan: &Plan) -> Option<String> {
             Some(format!("{} ({}, offset {})", hit.name, region.name, hit.offset))
         })
     })
+}
+
+/// Who else has registered with a logical unit of a storage network, in words. Only SCSI has such.
+pub(super) fn reserved(device: &Device, name: &str) -> Option<String> {
+    if !device.is_block_device() || DriveKind::of(name) != DriveKind::Scsi {
+        return None;
+    }
+    match identify(device, DriveKind::Scsi).reservations {
+        Reservations::Registered { keys, holder } => {
+            let held = holder.map_or_else(String::new, |key| format!(", reserved by {key:#x}"));
+            Some(format!("{} other machines are registered with it{held}", keys.len().max(1)))
+        }
+        Reservations::None | Reservations::Unknown => None,
+    }
 }

@@ -3,7 +3,7 @@
 use tacit_blockdev::{Device, Error};
 
 use super::probe::{EDGE, Found, Region, probe};
-use crate::partitions::{Partition, Structure, scan};
+use crate::partitions::{Partition, PartitionKind, Structure, scan_nested};
 
 /// Signatures outside of the edges are removed with the block of this size around them.
 const BLOCK: u64 = 4096;
@@ -12,7 +12,8 @@ const BLOCK: u64 = 4096;
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) disk_size: u64,
-    /// Partitions first, the disk itself last: while its table stands, a wipe that was cut off can be repeated.
+    /// Partitions first, inner ones before outer ones, the disk itself last: while its table stands, a wipe that was
+    /// cut off can be repeated.
     pub(super) regions: Vec<(Region, Vec<Found>)>,
     pub(super) partitions: Vec<Partition>,
     pub(super) structures: Vec<Structure>,
@@ -24,15 +25,12 @@ pub(super) type Extent = (u64, u64);
 impl Plan {
     /// Probes the disk and every partition that a table on it names.
     pub(super) fn make(device: &Device) -> Result<Self, Error> {
-        let tables = scan(device)?;
+        let tables = scan_nested(device)?;
         let mut regions: Vec<Region> = tables
             .partitions
             .iter()
-            .map(|part| Region {
-                name: format!("partition {}", part.number),
-                start: part.start,
-                length: part.length,
-            })
+            .rev()
+            .map(|part| Region { name: region_name(part), start: part.start, length: part.length })
             .collect();
         regions.push(Region { name: "disk".to_owned(), start: 0, length: device.size_bytes() });
         let regions = regions
@@ -68,10 +66,27 @@ impl Plan {
         between
     }
 
+    /// Everything that was found, in words, and where.
+    pub(super) fn contents(&self) -> Vec<String> {
+        let hits = self.regions.iter().flat_map(|(region, found)| found.iter().map(move |hit| (region, hit)));
+        let hits =
+            hits.map(|(region, hit)| format!("{}: {} at offset {}", region.name, hit.name, hit.offset));
+        let tables = self.structures.iter().map(|part| format!("{} at offset {}", part.name, part.offset));
+        hits.chain(tables).collect()
+    }
+
     fn block_around(&self, offset: u64, length: u64) -> Extent {
         let start = offset - offset % BLOCK;
         let end = (offset + length).next_multiple_of(BLOCK).min(self.disk_size);
         (start, end - start)
+    }
+}
+
+/// Slices have numbers of their own.
+fn region_name(part: &Partition) -> String {
+    match part.kind {
+        PartitionKind::Gpt { .. } | PartitionKind::Mbr { .. } => format!("partition {}", part.number),
+        PartitionKind::Slice { label, .. } => format!("{label} slice {}", part.number),
     }
 }
 

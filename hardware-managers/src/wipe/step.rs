@@ -1,21 +1,18 @@
 //! The step `erase_devices_metadata` over all disks of a machine.
 
-use std::error::Error as StdError;
-use std::path::PathBuf;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use tacit_blockdev::{Access, Device, Error};
-use tacit_model::{BlockDevice, ProgressUnit, Proof};
+use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof};
 
-use super::erase::{execute, skipped};
-use super::guard::protected_content;
-use super::plan::Plan;
-use super::skip::SkipList;
-use crate::machine::{Machine, read_flag};
-use crate::managers::{DeviceFailure, StepContext, StepError, StepObserver, StepSpecification};
-
-/// Label of the floppy image by which BMCs of old hand over parameters.
-const PARAMETER_MEDIUM: &[u8; 11] = b"IR-VFD-DEV ";
+use super::census::{Census, Subject};
+use super::chain::chain;
+use super::erase::{EraseError, execute, skipped};
+use super::lanes;
+use super::stack::{BlockGraph, Kernel, RunningKernel, held, release};
+use crate::machine::Machine;
+use crate::managers::{DRY_RUN, DeviceFailure, StepContext, StepError, StepObserver, StepSpecification};
 
 pub(crate) const STEPS: &[StepSpecification] = &[StepSpecification {
     name: "erase_devices_metadata",
@@ -24,150 +21,166 @@ pub(crate) const STEPS: &[StepSpecification] = &[StepSpecification {
     deploy: Some(0),
     service: None,
     abortable: true,
-    arguments: &[],
+    arguments: &[DRY_RUN],
     run,
 }];
 
 fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
-    let proofs = erase_devices_metadata(machine, context.node, context.observer)?;
+    let dry_run = context.dry_run()?;
+    let guarded = !["driver_internal_info", "driver_info"]
+        .iter()
+        .any(|place| context.node[*place]["wipe_special_filesystems"] == Value::Bool(true));
+    let mut census = Census::take(machine, context.node)?;
+    if dry_run {
+        if guarded {
+            census.guard_shared();
+        }
+        census.subjects.sort_by(|a, b| a.disk.name.cmp(&b.disk.name));
+        let plans: Vec<DevicePlan> = census.subjects.iter().map(Subject::device_plan).collect();
+        return Ok(json!({ "plan": plans }));
+    }
+    if let Some(error) = census.protected().filter(|_| guarded) {
+        return Err(error);
+    }
+    let kernel = RunningKernel::new(machine.roots());
+    let proofs = Wipe::new(machine, &kernel, context.observer, &census).all()?;
     Ok(json!({ "proofs": proofs }))
 }
 
-enum Decision {
-    Skip(&'static str),
-    Fail(String),
-    Wipe(PathBuf, Box<Plan>),
+/// What became of one disk.
+enum Outcome {
+    Done(Proof),
+    Failed(String),
+    /// The caller asked to stop: what the disk is left as.
+    Stopped(&'static str),
 }
 
-/// Probes every disk, refuses as a whole when one holds a shared file system, then wipes disk after disk.
-///
-/// # Errors
-///
-/// [`StepError::Erase`] names every disk that failed, after all were tried.
-fn erase_devices_metadata(
-    machine: &Machine,
-    node: &Value,
-    observer: &dyn StepObserver,
-) -> Result<Vec<Proof>, StepError> {
-    let skip = SkipList::from_node(node).map_err(|error| StepError::InvalidParameter {
-        parameter: "properties.skip_block_devices".to_owned(),
-        problem: error.to_string(),
-    })?;
-    let guarded = !["driver_internal_info", "driver_info"]
-        .iter()
-        .any(|place| node[*place]["wipe_special_filesystems"] == Value::Bool(true));
+struct Wipe<'a> {
+    machine: &'a Machine,
+    kernel: &'a dyn Kernel,
+    observer: &'a dyn StepObserver,
+    census: &'a Census,
+    /// Whether anything may have been changed.
+    touched: AtomicBool,
+}
 
-    let mut disks = machine.disks();
-    // An array or a multipath device before the disks that it is made of.
-    disks.sort_by_key(|disk| !(disk.name.starts_with("/dev/md") || disk.name.starts_with("/dev/dm-")));
-    let mut decisions = Vec::with_capacity(disks.len());
-    for disk in disks {
-        let decision = decide(machine, &disk, &skip);
-        if let (true, Decision::Wipe(_, plan)) = (guarded, &decision)
-            && let Some(content) = protected_content(plan)
-        {
-            return Err(StepError::Protected { device: disk.name, content });
-        }
-        decisions.push((disk, decision));
+impl<'a> Wipe<'a> {
+    fn new(
+        machine: &'a Machine,
+        kernel: &'a dyn Kernel,
+        observer: &'a dyn StepObserver,
+        census: &'a Census,
+    ) -> Self {
+        Self { machine, kernel, observer, census, touched: AtomicBool::new(false) }
     }
 
-    let total = decisions.len();
-    let (mut proofs, mut failures) = (Vec::new(), Vec::new());
-    let mut touched = false;
-    for (done, (disk, decision)) in decisions.into_iter().enumerate() {
-        if observer.cancelled() {
-            return Err(StepError::Cancelled { done, total });
-        }
-        match decision {
-            Decision::Skip(reason) => proofs.push(skipped(&disk, reason)),
-            Decision::Fail(reason) => failures.push(DeviceFailure { device: disk.name, reason }),
-            Decision::Wipe(path, plan) => {
-                let report =
-                    |done, total| observer.progress("wipe", &disk.name, done, total, ProgressUnit::Regions);
-                report(0, plan.regions.len() as u64);
-                touched = true;
-                match execute(&path, &disk, &plan, report) {
-                    Ok(proof) => proofs.push(proof),
-                    Err(error) => failures.push(DeviceFailure { device: disk.name, reason: chain(&error) }),
+    /// Wipes what is built of disks, from the top down, then the disks themselves, several at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::Erase`] names every disk that failed, after all were tried.
+    fn all(&self) -> Result<Vec<Proof>, StepError> {
+        let erased = self.census.erased();
+        let may_stop = |name: &str| erased.contains(name);
+        let (built, ground): (Vec<&Subject>, Vec<&Subject>) =
+            self.census.subjects.iter().partition(|subject| subject.is_built);
+        // The content of an array goes first: stopped, and made again with the same members, it would be there.
+        let mut outcomes: Vec<(&Subject, Outcome)> =
+            built.into_iter().map(|subject| (subject, self.free_and_wipe(subject, &may_stop))).collect();
+        // What stands on several disks is stopped once, before any of them is written to.
+        let freed: Vec<(&Subject, Result<Vec<String>, String>)> =
+            ground.into_iter().map(|subject| (subject, self.free(subject, &may_stop))).collect();
+        let wiped = lanes::each(&freed, |(subject, freed)| match freed {
+            Ok(actions) => self.wipe(subject, actions),
+            Err(reason) => Outcome::Failed(reason.clone()),
+        });
+        outcomes.extend(freed.iter().map(|(subject, _)| *subject).zip(wiped));
+        self.result(outcomes)
+    }
+
+    fn result(&self, mut outcomes: Vec<(&Subject, Outcome)>) -> Result<Vec<Proof>, StepError> {
+        outcomes.sort_by(|(a, _), (b, _)| a.disk.name.cmp(&b.disk.name));
+        let total = outcomes.len();
+        let (mut proofs, mut failures, mut states) = (Vec::new(), Vec::new(), Vec::new());
+        for (subject, outcome) in outcomes {
+            let device = subject.disk.name.clone();
+            match outcome {
+                Outcome::Done(proof) => proofs.push(proof),
+                Outcome::Failed(reason) => failures.push(DeviceFailure { device, reason }),
+                Outcome::Stopped(state) => {
+                    states.push(DeviceFailure { device, reason: state.to_owned() });
                 }
             }
         }
+        let touched = self.touched.load(Ordering::Relaxed);
+        if !states.is_empty() && !touched {
+            return Err(StepError::Cancelled { done: 0, total });
+        }
+        if !states.is_empty() {
+            states.extend(failures);
+            let done = proofs.into_iter().map(|proof| proof.device).collect();
+            return Err(StepError::Halted { states, done, touched });
+        }
+        if failures.is_empty() {
+            return Ok(proofs);
+        }
+        let done = proofs.into_iter().map(|proof| proof.device).collect();
+        Err(StepError::Erase { failures, done, touched })
     }
-    if failures.is_empty() {
-        return Ok(proofs);
-    }
-    Err(StepError::Erase { failures, done: proofs.into_iter().map(|proof| proof.device).collect(), touched })
-}
 
-fn decide(machine: &Machine, disk: &BlockDevice, skip: &SkipList) -> Decision {
-    if skip.matches(disk) {
-        return Decision::Skip("named by skip_block_devices");
-    }
-    let kernel_name = disk.name.trim_start_matches("/dev/").replace('/', "!");
-    if read_flag(&machine.roots().sys.join("block").join(kernel_name).join("ro")) {
-        return Decision::Skip("read-only");
-    }
-    let path = machine.device_node(&disk.name);
-    match inspect(&path, skip) {
-        Ok(Ok(plan)) => Decision::Wipe(path, Box::new(plan)),
-        Ok(Err(reason)) => Decision::Skip(reason),
-        Err(error) => Decision::Fail(chain(&error)),
-    }
-}
-
-/// The plan for a disk, or why it is to be left alone.
-fn inspect(path: &std::path::Path, skip: &SkipList) -> Result<Result<Plan, &'static str>, Error> {
-    let device = Device::open(path, Access::Read)?;
-    if device.is_block_device() && device.is_read_only() {
-        return Ok(Err("read-only"));
-    }
-    if device.size_bytes() == 0 {
-        return Ok(Err("empty"));
-    }
-    if is_parameter_medium(&device)? {
-        return Ok(Err("virtual medium with parameters"));
-    }
-    let plan = Plan::make(&device)?;
-    if skip.has_volumes() && holds_kept_volume(&device, &plan, skip)? {
-        return Ok(Err("member of an array named by skip_block_devices"));
-    }
-    Ok(Ok(plan))
-}
-
-/// Whether the FAT label in the boot sector is that of a parameter medium.
-fn is_parameter_medium(device: &Device) -> Result<bool, Error> {
-    let mut sector = [0; 512];
-    if device.size_bytes() < 512 {
-        return Ok(false);
-    }
-    device.read_at(0, &mut sector)?;
-    Ok([0x2b, 0x47].iter().any(|&at| sector[at..at + 11].eq_ignore_ascii_case(PARAMETER_MEDIUM)))
-}
-
-/// Looks into version 1 md superblocks, which carry the array's name at offset 32 (`linux/raid/md_p.h`).
-fn holds_kept_volume(device: &Device, plan: &Plan, skip: &SkipList) -> Result<bool, Error> {
-    for hit in plan.regions.iter().flat_map(|(_, found)| found).filter(|hit| hit.name == "md RAID") {
-        let mut name = [0; 32];
-        let Some(at) = hit.offset.checked_add(32).filter(|at| at + 32 <= device.size_bytes()) else {
-            continue;
-        };
-        device.read_at(at, &mut name)?;
-        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        if std::str::from_utf8(name).is_ok_and(|name| !name.is_empty() && skip.keeps_volume(name)) {
-            return Ok(true);
+    fn free_and_wipe(&self, subject: &Subject, may_stop: &dyn Fn(&str) -> bool) -> Outcome {
+        match self.free(subject, may_stop) {
+            Ok(actions) => self.wipe(subject, &actions),
+            Err(reason) => Outcome::Failed(reason),
         }
     }
-    Ok(false)
-}
 
-/// An error with all of its causes.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
+    /// Takes down what stands on a disk that is to be wiped; what was done.
+    fn free(&self, subject: &Subject, may_stop: &dyn Fn(&str) -> bool) -> Result<Vec<String>, String> {
+        if subject.verdict() != PlanVerdict::Erase || self.observer.cancelled() {
+            return Ok(Vec::new());
+        }
+        let freed = release(self.machine.roots(), self.kernel, &subject.disk.name, may_stop)
+            .map_err(|error| chain(&error))?;
+        if !freed.is_empty() {
+            self.touched.store(true, Ordering::Relaxed);
+        }
+        Ok(freed)
     }
-    text
+
+    fn wipe(&self, subject: &Subject, freed: &[String]) -> Outcome {
+        let disk = &subject.disk;
+        let plan = match (subject.verdict(), &subject.plan) {
+            (PlanVerdict::Skip, _) => return Outcome::Done(skipped(disk, &subject.reason())),
+            (PlanVerdict::Refuse, _) | (_, None) => return Outcome::Failed(subject.reason()),
+            (PlanVerdict::Erase, Some(plan)) => plan,
+        };
+        if self.observer.cancelled() {
+            return Outcome::Stopped("nothing on it was changed");
+        }
+        let report = |done, total| {
+            self.observer.progress("wipe", &disk.name, done, total, ProgressUnit::Regions);
+            if self.observer.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let total = plan.regions.len() as u64;
+        self.observer.progress("wipe", &disk.name, 0, total, ProgressUnit::Regions);
+        self.touched.store(true, Ordering::Relaxed);
+        match execute(&subject.path, disk, plan, report) {
+            Ok(mut proof) => {
+                proof.actions.splice(0..0, freed.iter().cloned());
+                // Somebody may have built something in the meantime.
+                match held(&BlockGraph::read(self.machine.roots()), &disk.name).last() {
+                    Some(holder) => return Outcome::Failed(format!("{holder} is built upon it again")),
+                    None => {
+                        proof.verification.push("the kernel shows nothing that is built upon it".to_owned())
+                    }
+                }
+                Outcome::Done(proof)
+            }
+            Err(EraseError::Stopped { .. }) => {
+                Outcome::Stopped("some of its partitions are wiped, its table is still there")
+            }
+            Err(error) => Outcome::Failed(chain(&error)),
+        }
+    }
 }

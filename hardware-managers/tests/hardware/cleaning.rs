@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tacit_hardware::{
     GenericHardwareManager, HardwareManager, Machine, StepContext, StepError, StepObserver,
 };
-use tacit_model::{EraseStandard, ProgressUnit, Proof, ProofResult};
+use tacit_model::{DevicePlan, EraseStandard, PlanVerdict, ProgressUnit, Proof, ProofResult};
 
 use crate::disk_image::{
     ESP, LINUX, MIB, assert_unrecognised, get, gpt, mbr, put, run, seen_by_wipefs, sparse,
@@ -241,8 +241,7 @@ fn skipped_disks_are_named_and_untouched() {
     }
     tree.write("sys/block/vdc/ro", "1\n");
     // A member of the array "host:keep", superblock version 1.2.
-    put(&disks[3], 4096, &[0xfc, 0x4e, 0x2b, 0xa9]);
-    put(&disks[3], 4096 + 32, b"host:keep\0");
+    member(&disks[3], 1, "keep");
     let node = json!({"properties": {"skip_block_devices": [{"name": "/dev/vdb"}, {"volume_name": "keep"}]}});
     let proofs = erase(&tree.machine(), &node).unwrap();
     let results: Vec<_> = proofs.iter().map(|proof| (proof.device.as_str(), proof.result)).collect();
@@ -292,15 +291,148 @@ fn every_disk_is_tried_and_the_failed_ones_are_named() {
 }
 
 #[test]
-fn cancel_is_heard_between_disks_and_progress_is_told() {
+fn cancel_before_anything_touches_nothing() {
     let tree = Tree::new();
     let disks = [tree.disk("vda", 4 * MIB), tree.disk("vdb", 4 * MIB)];
     for disk in &disks {
         put(disk, 0, b"XFSB");
     }
-    let observer = Observer { stop_after: Some(1), ..Observer::default() };
+    let observer = Observer { stop_after: Some(0), ..Observer::default() };
     let error = erase_observed(&tree.machine(), &json!({}), &observer).unwrap_err();
-    assert_eq!(error, StepError::Cancelled { done: 1, total: 2 });
-    assert_eq!((get(&disks[0], 0, 4), get(&disks[1], 0, 4)), (vec![0; 4], b"XFSB".to_vec()));
-    assert_eq!(*observer.seen.lock().unwrap(), [("/dev/vda".into(), 0, 1), ("/dev/vda".into(), 1, 1)]);
+    assert_eq!(error, StepError::Cancelled { done: 0, total: 2 });
+    assert!(!error.disk_touched() && error.retry());
+    assert!(disks.iter().all(|disk| get(disk, 0, 4) == b"XFSB"));
+}
+
+#[test]
+fn cancel_within_a_disk_leaves_its_table_and_progress_is_told() {
+    let tree = Tree::new();
+    let disk = tree.disk("vda", 64 * MIB);
+    let sectors = 64 * MIB / 512;
+    gpt(&disk, sectors, &[(ESP, GUIDS[0], 2048, 34815), (LINUX, GUIDS[1], 34816, sectors - 34)]);
+    put(&disk, MIB, b"XFSB");
+    // Asked before the disk is freed, before it is wiped, and after its first region.
+    let observer = Observer { stop_after: Some(2), ..Observer::default() };
+    let error = erase_observed(&tree.machine(), &json!({}), &observer).unwrap_err();
+    let StepError::Halted { states, done, touched } = &error else { panic!("{error:?}") };
+    assert_eq!((states.len(), done.len(), *touched), (1, 0, true));
+    assert!(states[0].device == "/dev/vda" && states[0].reason.contains("its table is still there"));
+    assert_eq!((get(&disk, 512, 8), get(&disk, MIB, 4)), (b"EFI PART".to_vec(), b"XFSB".to_vec()));
+    assert_eq!(*observer.seen.lock().unwrap(), [("/dev/vda".into(), 0, 3), ("/dev/vda".into(), 1, 3)]);
+    // Done again, it is done to the end.
+    erase(&tree.machine(), &json!({})).unwrap();
+    assert_unrecognised(&disk, &[]);
+    assert_eq!(get(&disk, MIB, 4), [0; 4]);
+}
+
+#[test]
+fn a_dry_run_tells_the_plan_and_touches_nothing() {
+    let tree = Tree::new();
+    let disks = ["vda", "vdb", "vdc"].map(|name| tree.disk(name, 8 * MIB));
+    put(&disks[0], 0, b"XFSB");
+    put(&disks[2], 4096, b"OCFSV2");
+    let state = || -> Vec<_> {
+        let of = |disk: &std::path::PathBuf| {
+            (fs::read(disk).unwrap(), disk.metadata().unwrap().modified().unwrap())
+        };
+        disks.iter().map(of).collect()
+    };
+    let before = state();
+    // Nobody may write to them, whoever runs this.
+    for disk in &disks {
+        fs::set_permissions(disk, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+    }
+    tree.write("sys/block/vdb/ro", "1\n");
+    let node = json!({});
+    let run = |args: Value| {
+        let manager = GenericHardwareManager::new(tree.machine());
+        let (ports, args) = (json!([]), args.as_object().unwrap().clone());
+        let observer = Observer::default();
+        let context = StepContext { node: &node, ports: &ports, args: &args, observer: &observer };
+        manager.run_step("erase_devices_metadata", &context)
+    };
+    let result = run(json!({"dry_run": true})).unwrap();
+    assert_eq!(result.as_object().unwrap().keys().collect::<Vec<_>>(), ["plan"]);
+    let plan: Vec<DevicePlan> = serde_json::from_value(result["plan"].clone()).unwrap();
+    let verdicts: Vec<_> = plan.iter().map(|plan| (plan.device.as_str(), plan.verdict)).collect();
+    use PlanVerdict::{Erase, Refuse, Skip};
+    assert_eq!(verdicts, [("/dev/vda", Erase), ("/dev/vdb", Skip), ("/dev/vdc", Refuse)]);
+    assert!(plan[0].reasons.iter().any(|reason| reason == "disk: XFS at offset 0"), "{:?}", plan[0]);
+    assert_eq!((plan[0].methods[0].method.as_str(), plan[1].methods.len()), ("metadata-wipe", 0));
+    assert!(plan[1].reasons[0].contains("read-only") && plan[2].reasons[0].contains("OCFS2"));
+    assert!(state() == before);
+    let error = run(json!({"dry_run": "yes"})).unwrap_err();
+    assert_eq!(error.code(), 400, "{error}");
+}
+
+#[test]
+fn virtual_media_of_a_bmc_are_no_disks() {
+    let tree = Tree::new();
+    let names = ["sda", "sdb", "sdc", "sdd"];
+    let usb = "pci0000:00/0000:00:14.0/usb1/1-3/1-3.1";
+    let sas = "pci0000:00/0000:02:00.0";
+    let bus = [usb, usb, usb, sas];
+    let disks = [0, 1, 2, 3].map(|at| {
+        let attributes: &[(&str, &str)] = match at {
+            0 => &[("device/vendor", "AMI"), ("device/model", "Virtual HDisk0")],
+            1 => &[("device/vendor", "Generic"), ("device/model", "Flash Disk"), ("removable", "1")],
+            2 => &[("device/vendor", "SanDisk"), ("device/model", "Ultra Fit"), ("removable", "1")],
+            _ => &[("device/vendor", "Msft"), ("device/model", "Virtual Disk")],
+        };
+        let parent = if at == 1 { usb.replace("usb1", "usb2") } else { bus[at].to_owned() };
+        if at < 3 {
+            let maker = if at == 1 { "046b\n" } else { "0781\n" };
+            tree.write(&format!("sys/devices/{parent}/idVendor"), maker);
+        }
+        let device = format!("{parent}/host{at}/block/{}", names[at]);
+        tree.block(names[at], &device, 4 * MIB, attributes);
+        let node = tree.write(&format!("dev/{}", names[at]), vec![0; usize::try_from(4 * MIB).unwrap()]);
+        put(&node, 0, b"XFSB");
+        node
+    });
+    let proofs = erase(&tree.machine(), &json!({})).unwrap();
+    let results: Vec<_> = proofs.iter().map(|proof| proof.result).collect();
+    use ProofResult::{Proven, Skipped};
+    assert_eq!(results, [Skipped, Skipped, Proven, Proven]);
+    assert_eq!((get(&disks[0], 0, 4), get(&disks[2], 0, 4)), (b"XFSB".to_vec(), vec![0; 4]));
+}
+
+/// A member of an array, as version 1.2 has it.
+fn member(disk: &Path, uuid: u8, name: &str) {
+    put(disk, 4096, &[0xfc, 0x4e, 0x2b, 0xa9, 1, 0, 0, 0]);
+    put(disk, 4096 + 16, &[uuid; 16]);
+    put(disk, 4096 + 32, format!("host:{name}\0").as_bytes());
+    put(disk, 4096 + 144, &8_u64.to_le_bytes());
+}
+
+#[test]
+fn members_of_arrays_stay_where_the_node_s_raid_does() {
+    let tree = Tree::new();
+    let disks = ["vda", "vdb"].map(|name| tree.disk(name, 4 * MIB));
+    member(&disks[0], 1, "root");
+    member(&disks[1], 1, "root");
+    let node =
+        json!({"target_raid_config": {"logical_disks": [{"raid_level": "1", "controller": "software"}]}});
+    let proofs = erase(&tree.machine(), &node).unwrap();
+    assert!(proofs.iter().all(|proof| proof.result == ProofResult::Skipped), "{proofs:?}");
+    assert!(proofs[0].actions[0].contains("the array root"), "{:?}", proofs[0].actions);
+    // Without such a configuration, they are what a tenant left behind.
+    let proofs = erase(&tree.machine(), &json!({})).unwrap();
+    assert!(proofs.iter().all(|proof| proof.result == ProofResult::Proven));
+    assert_eq!(get(&disks[0], 4096, 4), [0; 4]);
+}
+
+#[test]
+fn mounted_disks_fail_the_step_and_the_others_are_wiped() {
+    let tree = Tree::new();
+    let disks = ["vda", "vdb"].map(|name| tree.disk(name, 4 * MIB));
+    for (disk, number) in disks.iter().zip(["254:0", "254:16"]) {
+        put(disk, 0, b"XFSB");
+        let name = disk.file_name().unwrap().to_str().unwrap();
+        tree.write(&format!("sys/block/{name}/dev"), number);
+    }
+    tree.write("proc/self/mountinfo", "31 1 254:0 / /srv/data rw - xfs /dev/vda rw\n");
+    let error = erase(&tree.machine(), &json!({})).unwrap_err();
+    assert!(error.details().contains("/dev/vda is mounted at /srv/data"), "{}", error.details());
+    assert_eq!((get(&disks[0], 0, 4), get(&disks[1], 0, 4)), (b"XFSB".to_vec(), vec![0; 4]));
 }

@@ -1,0 +1,42 @@
+//! What of interest to guards is on a disk, for those who erase it in other ways.
+
+use tacit_blockdev::{Device, Error};
+
+use super::arrays::{self, Arrays};
+use super::guard::protected_content;
+use super::media::is_parameter_medium;
+use super::plan::Plan;
+use super::skip::SkipList;
+
+/// Formats whose superblock makes a disk, or a partition of it, a part of an array.
+const MEMBERS: [&str; 3] = ["md RAID", "DDF RAID", "Intel RAID"];
+
+/// Findings on a disk of at least one sector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// A file system that other machines may use, in words.
+    pub(crate) shared: Option<String>,
+    /// Name of the RAID format whose superblock is there.
+    pub(crate) raid_member: Option<&'static str>,
+    /// It is a part of an array that the skip list names.
+    pub(crate) kept_volume: bool,
+    /// It is a medium by which a BMC hands parameters over.
+    pub(crate) parameter_medium: bool,
+}
+
+/// Reads, and writes nothing.
+///
+/// # Errors
+///
+/// When the disk cannot be read.
+pub(crate) fn survey(device: &Device, skip: &SkipList) -> Result<Survey, Error> {
+    let plan = Plan::make(device)?;
+    let mut hits = plan.regions.iter().flat_map(|(_, found)| found);
+    let members = arrays::members(device, "", &plan)?;
+    Ok(Survey {
+        shared: protected_content(&plan),
+        raid_member: hits.find_map(|hit| MEMBERS.into_iter().find(|name| *name == hit.name)),
+        kept_volume: Arrays::new(members, skip, false).staying_on("").is_some(),
+        parameter_medium: is_parameter_medium(device)?,
+    })
+}
