@@ -27,6 +27,7 @@ pub use boot::{
 #[cfg(any(test, feature = "simulators"))]
 #[doc(hidden)]
 pub use drives::simulated;
+pub use health::update_firmware;
 pub use hints::{
     AmbiguityPolicy, RootDeviceError, RootDeviceHints, select_root_device, select_root_device_with,
 };

@@ -335,6 +335,7 @@ fn what_is_no_drive_passes_no_commands() {
             NvmeCommand { opcode: 0x06, dwords: [1, 0, 0, 0, 0, 0], timeout, ..NvmeCommand::default() };
         let answer = device.nvme(&identify, Transfer::FromDevice(&mut data));
         assert!(matches!(answer, Err(CommandError::NoPassThrough)), "{}: {answer:?}", path.display());
+        assert!(matches!(device.nvme_namespace(), Err(CommandError::NoPassThrough)));
         let inquiry = ScsiCommand { cdb: &[0x12, 0, 0, 0, 36, 0], timeout };
         let answer = device.scsi(&inquiry, Transfer::FromDevice(&mut data));
         assert!(matches!(answer, Err(CommandError::NoPassThrough)), "{}: {answer:?}", path.display());

@@ -43,6 +43,15 @@ pub trait Drive: Send + Sync {
     /// [`CommandError`]; a status other than success is [`CommandError::Nvme`].
     fn nvme(&self, command: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError>;
 
+    /// Number of the namespace that this is, for the commands that name one.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NoPassThrough`] where this is none.
+    fn nvme_namespace(&self) -> Result<u32, CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+
     /// Sends a SCSI command and waits for it. ATA commands travel inside ATA PASS-THROUGH (16) (SAT-5, 12.2.2).
     ///
     /// # Errors
@@ -89,6 +98,10 @@ impl Drive for Device {
 
     fn nvme(&self, command: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError> {
         nvme::send(&self.file, command, data)
+    }
+
+    fn nvme_namespace(&self) -> Result<u32, CommandError> {
+        nvme::namespace(&self.file)
     }
 
     fn scsi(&self, command: &ScsiCommand<'_>, data: Transfer<'_>) -> Result<ScsiReply, CommandError> {

@@ -71,10 +71,19 @@ pub(super) fn send(file: &File, command: &NvmeCommand, mut data: Transfer<'_>) -
     }
 }
 
+/// Number of the namespace behind the file.
+pub(super) fn namespace(file: &File) -> Result<u32, CommandError> {
+    // SAFETY: the descriptor is open and this request has no argument.
+    match unsafe { raw::nvme_namespace_id(file.as_raw_fd()) } {
+        // Numbers above i32::MAX look negative, and the one that looks like an error is that of all namespaces.
+        Ok(number) => Ok(number as u32),
+        Err(_) => Err(CommandError::NoPassThrough),
+    }
+}
+
 /// Whether the file is a namespace of an NVMe controller.
 pub(super) fn is_namespace(file: &File) -> bool {
-    // SAFETY: the descriptor is open and this request has no argument.
-    unsafe { raw::nvme_namespace_id(file.as_raw_fd()) }.is_ok()
+    namespace(file).is_ok()
 }
 
 /// For the kernel, where 0 would be its own default.

@@ -1,0 +1,546 @@
+//! An NVMe controller with one namespace that can be reached, by the state machine of the Base Specification 2.1,
+//! 8.1.24.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tacit_blockdev::{CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
+
+use super::{Content, SimulatedClock};
+use crate::drives::Clock;
+
+/// What the controller says of itself. By default it can do everything, at once and well.
+#[derive(Clone, Debug)]
+pub struct NvmeIdentity {
+    pub serial: String,
+    pub model: String,
+    /// OACS: 1 is security, 2 format, 4 firmware, 8 namespaces.
+    pub optional_admin: u16,
+    /// SANICAP: 1 is crypto erase, 2 block erase, 4 overwrite.
+    pub sanitize: u32,
+    /// FNA: 3 reaches all namespaces, 4 is crypto erase.
+    pub format: u8,
+    /// FRMW: 1 is a read-only first slot, then the number of slots, 0x10 activation without a reset.
+    pub firmware_updates: u8,
+    /// FWUG, in 4 KiB.
+    pub firmware_granularity: u8,
+    /// MDTS, as the exponent to 4 KiB.
+    pub largest_transfer: u8,
+    /// All namespaces; the first is the one that this drive is.
+    pub namespaces: Vec<u32>,
+    pub metadata_bytes: u16,
+    /// DPS.
+    pub protection: u8,
+    /// Estimated seconds for overwrite, block erase and crypto erase.
+    pub estimates: [u32; 3],
+}
+
+impl Default for NvmeIdentity {
+    fn default() -> Self {
+        Self {
+            serial: "SIM0001".to_owned(),
+            model: "Simulated NVMe".to_owned(),
+            optional_admin: 0x06,
+            sanitize: 7,
+            format: 4,
+            firmware_updates: 3 << 1 | 0x10,
+            firmware_granularity: 1,
+            largest_transfer: 5,
+            namespaces: vec![1],
+            metadata_bytes: 0,
+            protection: 0,
+            estimates: [1600, 20, 2],
+        }
+    }
+}
+
+/// The health log.
+#[derive(Clone, Debug)]
+pub struct NvmeHealth {
+    pub critical_warning: u8,
+    pub spare_percent: u8,
+    pub spare_threshold: u8,
+    pub percentage_used: u8,
+    pub media_errors: u128,
+}
+
+impl Default for NvmeHealth {
+    fn default() -> Self {
+        Self {
+            critical_warning: 0,
+            spare_percent: 100,
+            spare_threshold: 10,
+            percentage_used: 3,
+            media_errors: 0,
+        }
+    }
+}
+
+/// What is wrong with the drive. Places are parts of 65536 of a sanitize operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NvmeFault {
+    #[default]
+    None,
+    /// Sanitize stops there and the drive goes into failure mode.
+    SanitizeFails(u16),
+    /// Sanitize never gets further.
+    SanitizeHangs(u16),
+    /// The controller is reset there: for a minute nothing has an answer, and the drive goes on.
+    Resets(u16),
+    /// The drive is gone from there on.
+    Vanishes(u16),
+    /// The answer to a sanitize command is lost, although it was carried out.
+    AnswerLost,
+    /// A sanitize command is taken, and nothing happens.
+    Ignores,
+    /// A format command has no answer.
+    FormatHangs,
+    /// A format leaves 4 KiB blocks behind, whatever it was asked.
+    FormatChangesBlocks,
+    /// A sanitize operation can only be ended by the media verification state.
+    StopsForVerification,
+    /// Committed firmware is only active after a reset, whatever the drive promised.
+    ActivationNeedsReset,
+    /// Firmware is taken and put nowhere.
+    FirmwareLost,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fault: NvmeFault,
+    health: NvmeHealth,
+    sanitize: Option<Operation>,
+    /// How the one before ended; 0 never, 1 completed, 3 failed.
+    outcome: u16,
+    command: u32,
+    erased: bool,
+    sanitizes_started: u32,
+    block_bytes: u32,
+    resets_at: Option<Duration>,
+    verified: bool,
+    active_slot: u8,
+    next_slot: u8,
+    firmware: [String; 7],
+    download: Vec<u8>,
+    opcodes: Vec<u8>,
+}
+
+/// A sanitize operation under way.
+#[derive(Clone, Copy, Debug)]
+struct Operation {
+    started: Duration,
+    takes: Duration,
+    action: u32,
+    pattern: u32,
+}
+
+/// An NVMe drive in memory.
+#[derive(Debug)]
+pub struct SimulatedNvme {
+    pub content: Content,
+    identity: NvmeIdentity,
+    clock: SimulatedClock,
+    state: Mutex<State>,
+}
+
+const INVALID_OPCODE: (u8, u8) = (0, 0x01);
+const INVALID_FIELD: (u8, u8) = (0, 0x02);
+const SANITIZE_FAILED: (u8, u8) = (0, 0x1c);
+const SANITIZE_IN_PROGRESS: (u8, u8) = (0, 0x1d);
+const INVALID_SLOT: (u8, u8) = (1, 0x06);
+const INVALID_IMAGE: (u8, u8) = (1, 0x07);
+const NEEDS_RESET: (u8, u8) = (1, 0x0b);
+
+/// How an image for this drive begins; eight bytes of revision follow.
+pub const FIRMWARE_MAGIC: &[u8; 8] = b"SIMNVME\0";
+
+impl SimulatedNvme {
+    pub fn new(content: Content, identity: NvmeIdentity, clock: SimulatedClock) -> Self {
+        let mut state =
+            State { block_bytes: content.logical_sector(), active_slot: 1, erased: true, ..State::default() };
+        state.firmware[0] = "1.0.0".to_owned();
+        Self { content, identity, clock, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_fault(&self, fault: NvmeFault) {
+        self.state().fault = fault;
+    }
+
+    pub fn set_health(&self, health: NvmeHealth) {
+        self.state().health = health;
+    }
+
+    /// Puts firmware of a revision into a slot, 1 to 7, and runs it.
+    pub fn set_firmware(&self, slot: u8, revision: &str) {
+        let mut state = self.state();
+        state.firmware[usize::from(slot) - 1] = revision.to_owned();
+        state.active_slot = slot;
+    }
+
+    /// How many sanitize operations were started, by whomever.
+    pub fn sanitizes_started(&self) -> u32 {
+        self.state().sanitizes_started
+    }
+
+    /// Opcodes of the commands that it was sent, in order.
+    pub fn opcodes(&self) -> Vec<u8> {
+        self.state().opcodes.clone()
+    }
+
+    /// Starts a sanitize operation as some other host would, with a command dword 10.
+    pub fn start_sanitize(&self, dword10: u32) {
+        self.begin(&mut self.state(), dword10, 0);
+    }
+
+    /// Bytes of a block as the drive tells them, which a format can change.
+    fn block_bytes(&self) -> u32 {
+        self.state().block_bytes
+    }
+
+    fn begin(&self, state: &mut State, dword10: u32, pattern: u32) {
+        state.sanitizes_started += 1;
+        if state.fault == NvmeFault::Ignores {
+            return;
+        }
+        let (place, times) = match dword10 & 7 {
+            3 => (0, if dword10 >> 4 & 0xf == 0 { 16 } else { dword10 >> 4 & 0xf }),
+            2 => (1, 16),
+            _ => (2, 16),
+        };
+        // The first estimate is for 16 passes.
+        let seconds = u64::from(self.identity.estimates[place]) * u64::from(times) / 16;
+        state.command = dword10;
+        state.sanitize = Some(Operation {
+            started: self.clock.now(),
+            takes: Duration::from_secs(seconds.max(1)),
+            action: dword10 & 7,
+            pattern,
+        });
+    }
+
+    /// Lets the operation go as far as the clock says. Returns how far it is, of 65536.
+    fn advance(&self, state: &mut State) -> u64 {
+        let Some(operation) = state.sanitize else { return 0xffff };
+        let gone = self.clock.now().saturating_sub(operation.started);
+        let mut part = (gone.as_millis() * 65536 / operation.takes.as_millis()).min(65536) as u64;
+        match state.fault {
+            NvmeFault::SanitizeFails(at) if part >= at.into() => {
+                self.content.fill(0..self.content.size_bytes() * u64::from(at) / 65536, 0);
+                (state.outcome, state.sanitize, state.erased) = (3, None, false);
+                return 0xffff;
+            }
+            NvmeFault::SanitizeHangs(at) => part = part.min(at.into()),
+            NvmeFault::Resets(at) if part >= at.into() && state.resets_at.is_none() => {
+                state.resets_at = Some(self.clock.now());
+            }
+            NvmeFault::Vanishes(at) if part >= at.into() => self.content.set_gone(true),
+            NvmeFault::StopsForVerification if part >= 65536 && !state.verified => return 0xffff,
+            _ => {}
+        }
+        if part >= 65536 {
+            let whole = self.content.whole();
+            match operation.action {
+                // What it wrote is deallocated afterwards.
+                3 => self.content.fill(whole, (operation.pattern & 0xff) as u8),
+                2 => self.content.fill(whole, 0),
+                _ => self.content.scramble(whole),
+            }
+            (state.outcome, state.sanitize, state.erased) = (1, None, true);
+            return 0xffff;
+        }
+        part
+    }
+
+    /// Whether the controller answers.
+    fn reach(&self, state: &State) -> Result<(), CommandError> {
+        let lost = |errno| CommandError::Transport { source: io::Error::from_raw_os_error(errno) };
+        if self.content.is_gone() {
+            return Err(lost(nix::libc::ENODEV));
+        }
+        match state.resets_at {
+            Some(at) if self.clock.now() < at + Duration::from_secs(60) => Err(lost(nix::libc::EINTR)),
+            _ => Ok(()),
+        }
+    }
+
+    fn controller(&self, state: &State) -> [u8; 4096] {
+        let mut data = [0; 4096];
+        data[0..2].copy_from_slice(&0x1234u16.to_le_bytes());
+        put_text(&mut data[4..24], &self.identity.serial);
+        put_text(&mut data[24..64], &self.identity.model);
+        put_text(&mut data[64..72], &state.firmware[usize::from(state.active_slot) - 1]);
+        data[77] = self.identity.largest_transfer;
+        data[256..258].copy_from_slice(&self.identity.optional_admin.to_le_bytes());
+        data[260] = self.identity.firmware_updates;
+        data[270] = 5;
+        data[319] = self.identity.firmware_granularity;
+        data[328..332].copy_from_slice(&self.identity.sanitize.to_le_bytes());
+        data[520] = 1 << 2;
+        data[524] = self.identity.format;
+        data
+    }
+
+    fn namespace(&self, state: &State) -> [u8; 4096] {
+        let mut data = [0; 4096];
+        let blocks = self.content.size_bytes() / u64::from(state.block_bytes);
+        data[..8].copy_from_slice(&blocks.to_le_bytes());
+        // Format 1: format 0 is the one that a careless format would leave.
+        data[25..27].copy_from_slice(&[1, 1]);
+        data[29] = self.identity.protection;
+        data[33] = 1;
+        data[104..120].fill(0xab);
+        data[130] = 9;
+        data[132..134].copy_from_slice(&self.identity.metadata_bytes.to_le_bytes());
+        data[134] = state.block_bytes.trailing_zeros() as u8;
+        data
+    }
+
+    fn log(&self, state: &mut State, page: u32) -> Option<[u8; 512]> {
+        let mut data = [0; 512];
+        match page {
+            2 => {
+                let health = &state.health;
+                data[0] = health.critical_warning;
+                data[1..3].copy_from_slice(&310u16.to_le_bytes());
+                data[3..6].copy_from_slice(&[
+                    health.spare_percent,
+                    health.spare_threshold,
+                    health.percentage_used,
+                ]);
+                data[160..176].copy_from_slice(&health.media_errors.to_le_bytes());
+            }
+            3 => {
+                data[0] = state.active_slot | state.next_slot << 4;
+                for (slot, revision) in state.firmware.iter().enumerate().filter(|(_, text)| !text.is_empty())
+                {
+                    put_text(&mut data[8 + 8 * slot..16 + 8 * slot], revision);
+                }
+            }
+            0x81 if self.identity.sanitize & 7 != 0 => {
+                let part = self.advance(state).min(0xffff) as u16;
+                let code = if state.sanitize.is_some() { 2 } else { state.outcome };
+                let status = code | if state.erased { 1 << 8 } else { 0 };
+                data[..2].copy_from_slice(&part.to_le_bytes());
+                data[2..4].copy_from_slice(&status.to_le_bytes());
+                data[4..8].copy_from_slice(&state.command.to_le_bytes());
+                for (place, seconds) in self.identity.estimates.iter().enumerate() {
+                    data[8 + 4 * place..12 + 4 * place].copy_from_slice(&seconds.to_le_bytes());
+                }
+                if state.sanitize.is_some() && part == 0xffff {
+                    data[36] = 5;
+                }
+            }
+            _ => return None,
+        }
+        Some(data)
+    }
+
+    fn sanitize(&self, state: &mut State, dwords: &[u32; 6]) -> Result<u32, CommandError> {
+        let supported = match dwords[0] & 7 {
+            1 => self.identity.sanitize & 7 != 0,
+            2 => self.identity.sanitize & 2 != 0,
+            3 => self.identity.sanitize & 4 != 0,
+            4 => self.identity.sanitize & 1 != 0,
+            5 if state.sanitize.is_some() && state.fault == NvmeFault::StopsForVerification => {
+                state.verified = true;
+                return Ok(0);
+            }
+            _ => return refuse(INVALID_FIELD),
+        };
+        if !supported {
+            return refuse(if self.identity.sanitize == 0 { INVALID_OPCODE } else { INVALID_FIELD });
+        }
+        if state.sanitize.is_some() {
+            return refuse(SANITIZE_IN_PROGRESS);
+        }
+        if dwords[0] & 7 == 1 {
+            // Only operations that were started with AUSE may be left so.
+            if state.outcome == 3 && state.command & 8 == 0 {
+                return refuse(SANITIZE_FAILED);
+            }
+            state.outcome = 0;
+            return Ok(0);
+        }
+        self.begin(state, dwords[0], dwords[1]);
+        if state.fault == NvmeFault::AnswerLost { Err(CommandError::TimedOut) } else { Ok(0) }
+    }
+
+    fn format(&self, state: &mut State, command: &NvmeCommand) -> Result<u32, CommandError> {
+        let (dword10, secure_erase) = (command.dwords[0], command.dwords[0] >> 9 & 7);
+        if self.identity.optional_admin & 2 == 0 {
+            return refuse(INVALID_OPCODE);
+        }
+        if state.outcome == 3 {
+            return refuse(SANITIZE_FAILED);
+        }
+        if state.fault == NvmeFault::FormatHangs {
+            self.clock.advance(command.timeout);
+            return Err(CommandError::TimedOut);
+        }
+        let whole = self.content.whole();
+        match secure_erase {
+            1 => self.content.fill(whole, 0),
+            // As drives do that do not advertise it: taken, and nothing happens to the key.
+            2 if self.identity.format & 4 != 0 => self.content.scramble(whole),
+            _ => {}
+        }
+        // Number 1 is the format that it has; whoever asks for another gets the 512 bytes of number 0.
+        if dword10 & 0xf != 1 || dword10 >> 5 & 0xf != u32::from(self.identity.protection) {
+            state.block_bytes = 512;
+        }
+        if state.fault == NvmeFault::FormatChangesBlocks {
+            state.block_bytes = 4096;
+        }
+        Ok(0)
+    }
+
+    fn download(&self, state: &mut State, dwords: &[u32; 6], data: &[u8]) -> Result<u32, CommandError> {
+        let at = dwords[1] as usize * 4;
+        let granularity = usize::from(self.identity.firmware_granularity.max(1)) * 4096;
+        let fits = at == state.download.len() && at.is_multiple_of(granularity);
+        if !fits || data.len() != (dwords[0] as usize + 1) * 4 {
+            return refuse(INVALID_FIELD);
+        }
+        state.download.extend_from_slice(data);
+        Ok(0)
+    }
+
+    fn commit(&self, state: &mut State, dword10: u32) -> Result<u32, CommandError> {
+        let (slot, action) = ((dword10 & 7) as usize, dword10 >> 3 & 7);
+        let slots = usize::from(self.identity.firmware_updates >> 1 & 7);
+        let image = std::mem::take(&mut state.download);
+        if slot == 0 || slot > slots || slot == 1 && self.identity.firmware_updates & 1 != 0 {
+            return refuse(INVALID_SLOT);
+        }
+        let Some(revision) = image.strip_prefix(FIRMWARE_MAGIC).and_then(|rest| rest.get(..8)) else {
+            return refuse(INVALID_IMAGE);
+        };
+        if state.fault == NvmeFault::FirmwareLost {
+            return Ok(0);
+        }
+        state.firmware[slot - 1] = String::from_utf8_lossy(revision).trim().to_owned();
+        let at_once = action == 3 && self.identity.firmware_updates & 0x10 != 0;
+        if at_once && state.fault != NvmeFault::ActivationNeedsReset {
+            state.active_slot = slot as u8;
+            return Ok(0);
+        }
+        state.next_slot = slot as u8;
+        if at_once { refuse(NEEDS_RESET) } else { Ok(0) }
+    }
+}
+
+fn refuse((code_type, code): (u8, u8)) -> Result<u32, CommandError> {
+    Err(CommandError::Nvme { code_type, code, do_not_retry: true })
+}
+
+fn put_text(field: &mut [u8], text: &str) {
+    field.fill(b' ');
+    field[..text.len()].copy_from_slice(text.as_bytes());
+}
+
+impl Drive for SimulatedNvme {
+    fn size_bytes(&self) -> u64 {
+        self.content.size_bytes()
+    }
+
+    fn logical_sector(&self) -> u32 {
+        self.block_bytes()
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.content.is_read_only()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+        let mut state = self.state();
+        self.advance(&mut state);
+        if state.sanitize.is_some() || state.outcome == 3 {
+            let source = io::Error::from_raw_os_error(nix::libc::EIO);
+            let device = "/dev/simulated".into();
+            return Err(Error::Read { device, offset, length: buf.len() as u64, source });
+        }
+        self.content.read_at(offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Error> {
+        let mut state = self.state();
+        self.advance(&mut state);
+        if state.sanitize.is_some() || state.outcome == 3 {
+            let source = io::Error::from_raw_os_error(nix::libc::EIO);
+            let device = "/dev/simulated".into();
+            return Err(Error::Write { device, offset, length: buf.len() as u64, source });
+        }
+        state.erased = false;
+        self.content.write_at(offset, buf)
+    }
+
+    fn discard(&self, offset: u64, len: u64) -> Result<(), Error> {
+        self.content.fill(offset..offset.saturating_add(len), 0);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn nvme(&self, command: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError> {
+        let mut state = self.state();
+        state.opcodes.push(command.opcode);
+        self.advance(&mut state);
+        self.reach(&state)?;
+        let busy = state.sanitize.is_some() && !matches!(command.opcode, 0x02 | 0x06 | 0x84);
+        if busy {
+            return refuse(SANITIZE_IN_PROGRESS);
+        }
+        let answer = match (command.opcode, data) {
+            (0x02, Transfer::FromDevice(buffer)) => match self.log(&mut state, command.dwords[0] & 0xff) {
+                Some(page) => fill(buffer, &page),
+                None => refuse((1, 0x09)),
+            },
+            (0x06, Transfer::FromDevice(buffer)) => match command.dwords[0] & 0xff {
+                0 if command.namespace == self.identity.namespaces[0] => {
+                    fill(buffer, &self.namespace(&state))
+                }
+                1 => fill(buffer, &self.controller(&state)),
+                2 | 0x10 => {
+                    let mut list = [0; 4096];
+                    for (place, number) in self.identity.namespaces.iter().enumerate() {
+                        list[4 * place..4 * place + 4].copy_from_slice(&number.to_le_bytes());
+                    }
+                    fill(buffer, &list)
+                }
+                _ => refuse(INVALID_FIELD),
+            },
+            (0x10, _) => self.commit(&mut state, command.dwords[0]),
+            (0x11, Transfer::ToDevice(bytes)) => self.download(&mut state, &command.dwords, bytes),
+            (0x80, _) => self.format(&mut state, command),
+            (0x84, _) => self.sanitize(&mut state, &command.dwords),
+            _ => refuse(INVALID_OPCODE),
+        };
+        self.reach(&state)?;
+        answer
+    }
+
+    fn nvme_namespace(&self) -> Result<u32, CommandError> {
+        Ok(self.identity.namespaces[0])
+    }
+
+    fn scsi(&self, _: &ScsiCommand<'_>, _: Transfer<'_>) -> Result<ScsiReply, CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+
+    fn opal_revert_by_psid(&self, _: &str) -> Result<(), CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+}
+
+fn fill(buffer: &mut [u8], data: &[u8]) -> Result<u32, CommandError> {
+    let length = buffer.len().min(data.len());
+    buffer[..length].copy_from_slice(&data[..length]);
+    Ok(0)
+}

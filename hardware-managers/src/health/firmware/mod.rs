@@ -1,0 +1,10 @@
+//! The step `update_firmware`: new firmware in the slots of NVMe drives, as plan → execute → prove.
+
+mod apply;
+mod image;
+mod plan;
+mod revision;
+mod source;
+mod step;
+
+pub use step::update_firmware;
