@@ -7,6 +7,7 @@ pub mod agents;
 pub mod api;
 pub mod bmc;
 pub mod cli;
+pub mod erasure;
 pub mod flows;
 pub mod hardware_types;
 pub mod images;

@@ -10,6 +10,7 @@ mod conductors;
 mod config_drive;
 mod drive_image;
 mod drivers;
+mod erasures;
 mod events;
 mod fault;
 mod history;

@@ -12,8 +12,8 @@ use super::call::Call;
 use super::fault::Fault;
 use super::verbs::Verbs;
 use super::{
-    conductors, drivers, events, history, layers, node_parts, node_patch, nodes, ports, provision, root,
-    states, traits, unserved, values,
+    conductors, drivers, erasures, events, history, layers, node_parts, node_patch, nodes, ports, provision,
+    root, states, traits, unserved, values,
 };
 use crate::node::Node;
 use crate::store::{Store, StoreError, Tx};
@@ -100,6 +100,7 @@ pub fn router(state: ApiState) -> Router {
         .route(&under("inventory"), get(node_parts::inventory))
         .route(&under("children"), get(node_parts::children))
         .route(&under("events"), get(events::events))
+        .route(&under("erasures"), get(erasures::list))
         .route(&under("states"), get(states::show))
         .route(&under("states/provision"), put(provision::provision))
         .route(&under("states/power"), put(states::power))

@@ -58,6 +58,41 @@ pub(super) struct ServeArguments {
     /// Do not clean machines that do not ask for it themselves (automated_clean)
     #[arg(long)]
     pub(super) no_automated_clean: bool,
+    #[command(flatten)]
+    pub(super) cleaning: CleaningArguments,
+}
+
+/// How machines are cleaned: Ironic's options of `[deploy]`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Cleaning")]
+pub(super) struct CleaningArguments {
+    /// When automated cleaning erases whole devices; 0 never [default: what the agent offers, 10]
+    #[arg(long, value_name = "N")]
+    pub(super) erase_devices_priority: Option<u32>,
+    /// When automated cleaning removes metadata; 0 never [default: what the agent offers, 99]
+    #[arg(long, value_name = "N")]
+    pub(super) erase_devices_metadata_priority: Option<u32>,
+    /// Passes of random data where a device is overwritten
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(super) erase_devices_iterations: u32,
+    /// Do not write zeros after the last pass
+    #[arg(long)]
+    pub(super) no_erase_devices_zeroize: bool,
+    /// Do not let ATA drives erase themselves
+    #[arg(long)]
+    pub(super) no_ata_secure_erase: bool,
+    /// Do not let NVMe drives erase themselves
+    #[arg(long)]
+    pub(super) no_nvme_secure_erase: bool,
+    /// Overwrite a drive that fails to erase itself
+    #[arg(long)]
+    pub(super) continue_if_disk_secure_erase_fails: bool,
+    /// Leave read-only devices alone instead of failing
+    #[arg(long)]
+    pub(super) erase_skip_read_only: bool,
+    /// How many devices of a machine are erased at the same time
+    #[arg(long, default_value = "4", value_name = "N")]
+    pub(super) disk_erasure_concurrency: u32,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,11 +113,11 @@ pub(super) enum NodeCommand {
     Manage(VerbArguments),
     /// Boot the ramdisk and take the inventory
     Inspect(VerbArguments),
-    /// Wipe metadata and make it available
+    /// Clean the machine and make it available
     Provide(VerbArguments),
     /// Write an image and start it
     Deploy(DeployArguments),
-    /// Take the machine back: wipe metadata, make it available
+    /// Take the machine back: clean it, make it available
     Undeploy(VerbArguments),
     /// Run clean steps
     Clean {
@@ -91,6 +126,9 @@ pub(super) enum NodeCommand {
         /// INTERFACE.STEP, such as deploy.erase_devices_metadata; may be given again
         #[arg(long = "step", required = true, value_name = "INTERFACE.STEP")]
         steps: Vec<String>,
+        /// Argument of all these steps, such as dry_run=true; may be given again
+        #[arg(long = "arg", value_name = "KEY=VALUE")]
+        arguments: Vec<String>,
     },
     /// Stop the work that waits for the agent
     Abort(VerbArguments),
@@ -112,6 +150,8 @@ pub(super) enum NodeCommand {
     },
     /// What happened to a machine
     History { node: String },
+    /// Certificates of erasure: what was erased, and how it was proven
+    Erasure(ErasureArguments),
     /// What inspection found
     Inventory { node: String },
     /// Check what a deployment needs
@@ -179,7 +219,7 @@ pub(super) struct FactArguments {
     pub(super) resource_class: Option<String>,
     #[arg(long)]
     pub(super) description: Option<String>,
-    /// Whether provide and undeploy wipe metadata
+    /// Whether provide and undeploy clean the machine
     #[arg(long, value_name = "true|false")]
     pub(super) automated_clean: Option<bool>,
 }
@@ -225,6 +265,18 @@ pub(super) struct VerbArguments {
     /// Wait until it is done, at most so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "7200")]
     pub(super) wait: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ErasureArguments {
+    /// Name or UUID; the UUID of a machine that is forgotten, too
+    pub(super) node: String,
+    /// Write them as a page to read, print and keep
+    #[arg(long, value_name = "FILE")]
+    pub(super) html: Option<PathBuf>,
+    /// The authority's certificate (ca.crt in the conductor's state): signatures must be by one of its conductors
+    #[arg(long, value_name = "FILE")]
+    pub(super) authority: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

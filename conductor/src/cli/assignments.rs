@@ -107,10 +107,12 @@ pub(super) fn json_file(path: &Path) -> Result<Value, CliError> {
         .map_err(|error| CliError::Usage(format!("{} is not JSON: {error}", path.display())))
 }
 
-/// `INTERFACE.STEP` arguments as clean steps.
-pub(super) fn clean_steps(given: &[String]) -> Result<Value, CliError> {
+/// `INTERFACE.STEP` arguments as clean steps, each with the same arguments.
+pub(super) fn clean_steps(given: &[String], arguments: &[String]) -> Result<Value, CliError> {
+    let arguments = assignments("arg", arguments)?;
     let step = |one: &String| match one.split_once('.') {
-        Some((interface, step)) => Ok(json!({"interface": interface, "step": step})),
+        Some((interface, step)) if arguments.is_empty() => Ok(json!({"interface": interface, "step": step})),
+        Some((interface, step)) => Ok(json!({"interface": interface, "step": step, "args": arguments})),
         None => Err(CliError::Usage(format!("--step takes INTERFACE.STEP, not {one}"))),
     };
     given.iter().map(step).collect()

@@ -5,6 +5,7 @@
 mod arguments;
 mod assignments;
 mod client;
+mod erasure;
 mod error;
 mod follow;
 mod node;

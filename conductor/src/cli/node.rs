@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::follow::{Goal, cursor, follow, stay};
 use super::node_output::{self, print_json};
 use super::output::field;
-use super::{assignments, node_change};
+use super::{assignments, erasure, node_change};
 
 pub(super) async fn run(client: &Client, command: NodeCommand, json: bool) -> Result<(), CliError> {
     match command {
@@ -38,9 +38,10 @@ pub(super) async fn run(client: &Client, command: NodeCommand, json: bool) -> Re
         NodeCommand::Undeploy(verb) => simple(client, &verb, "deleted", Goal::State("available"), json).await,
         NodeCommand::Abort(verb) => simple(client, &verb, "abort", Goal::Aborted, json).await,
         NodeCommand::Deploy(arguments) => deploy(client, &arguments, json).await,
-        NodeCommand::Clean { verb: arguments, steps } => {
-            let body = json!({"target": "clean", "clean_steps": assignments::clean_steps(&steps)?});
-            verb(client, &arguments, &body, Goal::State("manageable"), json).await
+        NodeCommand::Clean { verb: given, steps, arguments } => {
+            let steps = assignments::clean_steps(&steps, &arguments)?;
+            let body = json!({"target": "clean", "clean_steps": steps});
+            verb(client, &given, &body, Goal::State("manageable"), json).await
         }
         NodeCommand::Maintenance { node, state, reason } => {
             let path = node_path(&node, "/maintenance");
@@ -58,6 +59,7 @@ pub(super) async fn run(client: &Client, command: NodeCommand, json: bool) -> Re
             });
             Ok(())
         }
+        NodeCommand::Erasure(arguments) => erasure::run(client, &arguments, json).await,
         NodeCommand::Inventory { node } => {
             output(json, &client.get(&node_path(&node, "/inventory")).await?, node_output::inventory);
             Ok(())

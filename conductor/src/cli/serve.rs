@@ -13,9 +13,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-use super::arguments::ServeArguments;
+use super::arguments::{CleaningArguments, ServeArguments};
 use crate::api::{ApiState, router};
-use crate::flows::{Engine, EngineConfig};
+use crate::flows::{CleaningPolicy, Engine, EngineConfig};
 use crate::media::MediaServer;
 use crate::pki::Pki;
 use crate::store::{Store, host_name};
@@ -75,6 +75,7 @@ async fn engine(arguments: &ServeArguments, store: &Arc<Store>) -> anyhow::Resul
         image_dir,
         agent_timeout: Duration::from_secs(arguments.agent_timeout),
         automated_clean: !arguments.no_automated_clean,
+        cleaning: cleaning(&arguments.cleaning),
     };
     let pki = Pki::open_or_create(&arguments.state_dir.join("pki"))?;
     let template = arguments.media.as_deref().map(MediaTemplate::open).transpose()?.map(Arc::new);
@@ -86,6 +87,20 @@ async fn engine(arguments: &ServeArguments, store: &Arc<Store>) -> anyhow::Resul
         tracing::info!(flows, "work that an earlier conductor began goes on");
     }
     Ok(engine)
+}
+
+fn cleaning(arguments: &CleaningArguments) -> CleaningPolicy {
+    CleaningPolicy {
+        erase_devices_priority: arguments.erase_devices_priority,
+        erase_devices_metadata_priority: arguments.erase_devices_metadata_priority,
+        erase_devices_iterations: arguments.erase_devices_iterations,
+        erase_devices_zeroize: !arguments.no_erase_devices_zeroize,
+        enable_ata_secure_erase: !arguments.no_ata_secure_erase,
+        enable_nvme_secure_erase: !arguments.no_nvme_secure_erase,
+        continue_if_disk_secure_erase_fails: arguments.continue_if_disk_secure_erase_fails,
+        erase_skip_read_only: arguments.erase_skip_read_only,
+        disk_erasure_concurrency: arguments.disk_erasure_concurrency,
+    }
 }
 
 /// Two conductors on one store would both run its flows.

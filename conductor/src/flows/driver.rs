@@ -146,6 +146,9 @@ fn apply(tx: &Tx<'_>, node: &mut Node, flow: &mut FlowRecord, effect: Effect) ->
             tx.set_inventory(node.uuid, &inventory, &json!({}))?;
         }
         Effect::CleanSteps(offered) => flow.add_clean_steps(offered),
+        Effect::Erased(certificates) => {
+            certificates.iter().try_for_each(|certificate| tx.add_erasure(node.uuid, certificate))?;
+        }
         Effect::InstanceForgotten => {
             node.instance_info = Map::new();
             node.instance_uuid = None;

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::cleaning::CleaningPolicy;
 use super::driver::{self};
 use super::events::{EventLog, NodeEvent, NodeEventPage};
 use super::plan::FlowRecord;
@@ -36,6 +37,7 @@ pub struct EngineConfig {
     pub agent_timeout: Duration,
     /// Whether nodes are cleaned that do not say (`automated_clean` null).
     pub automated_clean: bool,
+    pub cleaning: CleaningPolicy,
 }
 
 /// Runs the flows of all nodes of this conductor.
@@ -206,6 +208,7 @@ mod tests {
             image_dir: directory.path().to_owned(),
             agent_timeout: Duration::from_secs(1),
             automated_clean: true,
+            cleaning: CleaningPolicy::default(),
         };
         let pki = Pki::open_or_create(&directory.path().join("pki")).unwrap();
         let media = MediaServer::bind(([127, 0, 0, 1], 0).into(), None).await.unwrap();

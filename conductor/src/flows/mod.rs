@@ -6,6 +6,7 @@
 
 mod address;
 mod boot;
+mod cleaning;
 mod driver;
 mod engine;
 mod events;
@@ -19,6 +20,7 @@ mod verbs;
 mod waiting;
 mod words;
 
+pub use cleaning::CleaningPolicy;
 pub use engine::{Engine, EngineConfig};
 pub use events::{NodeEvent, NodeEventPage};
 pub use power::PowerTarget;

@@ -15,6 +15,7 @@ use crate::agents::{AgentClient, AgentError, BootRecord};
 use crate::bmc::{Bmc, BmcError, BootTarget, PowerState, SystemIdentity};
 use crate::images::Allowance;
 use crate::node::Node;
+use crate::pki::Signed;
 use crate::store::StoreError;
 
 /// What a step leaves to be written down in the transaction that records its end.
@@ -24,9 +25,15 @@ pub(super) enum Effect {
     Identity(Box<SystemIdentity>),
     Medium(Box<BootRecord>),
     MediumGone,
-    Agent { url: String, version: String, boot_id: String },
+    Agent {
+        url: String,
+        version: String,
+        boot_id: String,
+    },
     Inventory(Value),
     CleanSteps(Vec<Map<String, Value>>),
+    /// Certificates of erasure.
+    Erased(Vec<Signed>),
     InstanceForgotten,
 }
 
@@ -158,43 +165,6 @@ impl Work<'_> {
         done(Effect::Medium(Box::new(record)), message)
     }
 
-    async fn get_clean_steps(&self) -> Result<Outcome, StepError> {
-        let operation = self.operate("clean.get_clean_steps", self.node_params()?, None).await?;
-        let result = operation.result.unwrap_or_default();
-        let offered: Vec<Map<String, Value>> = result["clean_steps"]
-            .as_object()
-            .into_iter()
-            .flat_map(Map::values)
-            .filter_map(Value::as_array)
-            .flatten()
-            .filter_map(|step| step.as_object().cloned())
-            .collect();
-        if offered.is_empty() {
-            return Err(StepError::Refused(
-                "the agent offers no clean steps: nothing would be cleaned".into(),
-            ));
-        }
-        let message = format!("{} clean steps offered", offered.len());
-        done(Effect::CleanSteps(offered), message)
-    }
-
-    async fn clean_step(&self, step: &Map<String, Value>) -> Result<Outcome, StepError> {
-        let mut params = self.node_params()?;
-        params.insert("step".into(), Value::Object(step.clone()));
-        let operation = self.operate("clean.execute_clean_step", params, None).await?;
-        let result = operation.result.unwrap_or_default();
-        let proofs = result["clean_result"]["proofs"].as_array().map_or(0, Vec::len);
-        if step.get("step").and_then(Value::as_str).is_some_and(|name| name.starts_with("erase"))
-            && proofs == 0
-        {
-            return Err(StepError::Refused(format!(
-                "{} reported success without a proof",
-                step["step"].as_str().unwrap_or_default()
-            )));
-        }
-        done(Effect::Nothing, format!("done, proven for {proofs} devices"))
-    }
-
     async fn write_image(&self) -> Result<Outcome, StepError> {
         let plan = image::plan(self.node, &self.engine.config.image_dir)
             .map_err(|error| StepError::Refused(error.into()))?;
@@ -226,7 +196,7 @@ impl Work<'_> {
     }
 
     /// Runs a command on the agent under this step's operation id, or goes on following it.
-    async fn operate(
+    pub(super) async fn operate(
         &self,
         command: &str,
         params: Map<String, Value>,
@@ -287,7 +257,7 @@ impl Work<'_> {
     }
 
     /// `node` and `ports`, as steps get them; without secrets.
-    fn node_params(&self) -> Result<Map<String, Value>, StepError> {
+    pub(super) fn node_params(&self) -> Result<Map<String, Value>, StepError> {
         let ports = self.engine.store.transact(|tx| tx.ports_of(self.node.uuid))?;
         let ports: Vec<Value> = ports.iter().map(|port| json!({"address": port.address})).collect();
         let mut instance_info = self.node.instance_info.clone();

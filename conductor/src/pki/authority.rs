@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::files::{self, FileError};
 use super::pinned::{Pinned, provider};
+use super::signature::{Signed, Signer};
 
 /// How long the authority and the conductor's own certificate are valid.
 const AUTHORITY_LIFE: Duration = Duration::days(3650);
@@ -57,6 +58,8 @@ pub enum PkiError {
     Pinned(#[source] rustls::pki_types::pem::Error),
     #[error("no TLS 1.3 configuration can be made")]
     Tls(#[source] rustls::Error),
+    #[error("the conductor's key does not sign")]
+    Sign,
 }
 
 /// The conductor's certificate authority.
@@ -65,6 +68,7 @@ pub struct Pki {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
+    signer: Signer,
 }
 
 /// What a node is given for one boot: PEM, goes into the per-node part of its medium.
@@ -120,7 +124,10 @@ impl Pki {
         certified_key(&certificate_path, &certificate, &key)?;
         check_caller(&ca_certificate, &certificate).map_err(|error| unusable(&certificate_path, error))?;
 
-        Ok(Self { ca_pem, issuer, certificate, key: private_key(&key) })
+        let signer = Signer::new(key.serialized_der(), [&certificate, &ca_certificate])
+            .map_err(|error| unusable(&key_path, error.to_string()))?;
+
+        Ok(Self { ca_pem, issuer, certificate, key: private_key(&key), signer })
     }
 
     /// A new key and a certificate for one boot of one node: for TLS servers only, subject alternative names
@@ -139,6 +146,11 @@ impl Pki {
     /// The authority's certificate, PEM: what an agent needs to recognise its conductor.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
+    }
+
+    /// Signs a statement with the conductor's key; its certificate and the authority's go along.
+    pub fn sign(&self, statement: &serde_json::Value) -> Result<Signed, PkiError> {
+        self.signer.sign(statement).map_err(|_| PkiError::Sign)
     }
 
     /// TLS 1.3, calling as the conductor, believing only the server that shows `pinned` and has its key.
@@ -183,7 +195,10 @@ fn params(subject: &str, life: Duration) -> CertificateParams {
 }
 
 /// The conductor's certificate must be one that an agent with this authority accepts.
-fn check_caller(ca: &CertificateDer<'static>, certificate: &CertificateDer<'_>) -> Result<(), BoxError> {
+pub(super) fn check_caller(
+    ca: &CertificateDer<'static>,
+    certificate: &CertificateDer<'_>,
+) -> Result<(), BoxError> {
     let mut roots = RootCertStore::empty();
     roots.add(ca.clone())?;
     let verifier =
@@ -192,7 +207,7 @@ fn check_caller(ca: &CertificateDer<'static>, certificate: &CertificateDer<'_>) 
     Ok(())
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn certified_key(path: &Path, certificate: &CertificateDer<'static>, key: &KeyPair) -> Result<(), PkiError> {
     CertifiedKey::from_der(vec![certificate.clone()], private_key(key), provider())

@@ -7,8 +7,10 @@
 mod authority;
 mod files;
 mod pinned;
+mod signature;
 
 pub use authority::{NodeIdentity, Pki, PkiError};
 pub use pinned::{NotPinned, fingerprint};
+pub use signature::{SignatureError, Signed, Verified};
 
 pub(crate) use pinned::provider;

@@ -5,6 +5,7 @@
 
 mod clock;
 mod documents;
+mod erasures;
 mod error;
 mod history;
 mod nodes;

@@ -5,7 +5,8 @@ use rusqlite::Connection;
 use super::error::{StoreError, doing};
 
 /// One entry a version, applied in order; an entry never changes once released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE nodes (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         uuid TEXT NOT NULL UNIQUE,
@@ -41,7 +42,17 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (kind, node)
     ) STRICT;
     CREATE INDEX documents_node ON documents(node);
-"];
+",
+    // Certificates of erasure stay when their node is forgotten.
+    "
+    CREATE TABLE erasures (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        node TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX erasures_node ON erasures(node, id);
+",
+];
 
 /// Brings a file to the newest version; each version in a transaction of its own.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

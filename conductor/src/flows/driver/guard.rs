@@ -158,6 +158,7 @@ mod tests {
                 image_dir: directory.path().to_owned(),
                 agent_timeout: Duration::from_secs(1),
                 automated_clean: false,
+                cleaning: crate::flows::CleaningPolicy::default(),
             };
             let pki = Pki::open_or_create(&directory.path().join("pki")).unwrap();
             let media = MediaServer::bind(([127, 0, 0, 1], 0).into(), None).await.unwrap();

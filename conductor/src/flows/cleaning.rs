@@ -1,0 +1,197 @@
+//! Clean steps: which are run, with what of Ironic's knobs, and what is kept of their proofs.
+
+use serde_json::{Map, Value, json};
+use tacit_model::{DevicePlan, PlanVerdict, Proof, ProofResult};
+
+use super::steps::{Effect, Outcome, StepError, Work, done};
+use crate::erasure::{Issuer, certificates};
+use crate::node::Node;
+
+/// Ironic's options for cleaning (`[deploy]`, API contract); `None` leaves the agent's priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CleaningPolicy {
+    pub erase_devices_priority: Option<u32>,
+    pub erase_devices_metadata_priority: Option<u32>,
+    /// Passes of random data before the last one.
+    pub erase_devices_iterations: u32,
+    /// Whether the last pass writes zeros.
+    pub erase_devices_zeroize: bool,
+    pub enable_ata_secure_erase: bool,
+    pub enable_nvme_secure_erase: bool,
+    /// Whether a drive that fails to erase itself is overwritten instead.
+    pub continue_if_disk_secure_erase_fails: bool,
+    pub erase_skip_read_only: bool,
+    /// How many devices are erased at the same time.
+    pub disk_erasure_concurrency: u32,
+}
+
+impl Default for CleaningPolicy {
+    fn default() -> Self {
+        Self {
+            erase_devices_priority: None,
+            erase_devices_metadata_priority: None,
+            erase_devices_iterations: 1,
+            erase_devices_zeroize: true,
+            enable_ata_secure_erase: true,
+            enable_nvme_secure_erase: true,
+            continue_if_disk_secure_erase_fails: false,
+            erase_skip_read_only: false,
+            disk_erasure_concurrency: 4,
+        }
+    }
+}
+
+impl CleaningPolicy {
+    /// What agents read in `driver_internal_info` (IPA contract §5.2).
+    fn knobs(&self) -> Value {
+        json!({
+            "agent_erase_devices_iterations": self.erase_devices_iterations,
+            "agent_erase_devices_zeroize": self.erase_devices_zeroize,
+            "agent_enable_ata_secure_erase": self.enable_ata_secure_erase,
+            "agent_enable_nvme_secure_erase": self.enable_nvme_secure_erase,
+            "agent_continue_if_secure_erase_failed": self.continue_if_disk_secure_erase_fails,
+            "agent_erase_skip_read_only": self.erase_skip_read_only,
+            "disk_erasure_concurrency": self.disk_erasure_concurrency,
+        })
+    }
+
+    fn priority(&self, step: &str) -> Option<u32> {
+        match step {
+            "erase_devices" => self.erase_devices_priority,
+            "erase_devices_metadata" => self.erase_devices_metadata_priority,
+            _ => None,
+        }
+    }
+}
+
+/// What of `driver_info` concerns the agent: never how to reach the BMC.
+fn for_agent(node: &Node) -> Map<String, Value> {
+    let concerns =
+        |key: &str| key.starts_with("agent_") || matches!(key, "opal_psids" | "wipe_special_filesystems");
+    let info = node.driver_info.iter().filter(|(key, _)| concerns(key));
+    info.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+impl Work<'_> {
+    pub(super) async fn get_clean_steps(&self) -> Result<Outcome, StepError> {
+        let operation = self.operate("clean.get_clean_steps", self.clean_params()?, None).await?;
+        let result = operation.result.unwrap_or_default();
+        let by_manager = result["clean_steps"].as_object();
+        let mut offered: Vec<Map<String, Value>> = by_manager
+            .into_iter()
+            .flat_map(Map::values)
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter_map(|step| step.as_object().cloned())
+            .collect();
+        if offered.is_empty() {
+            return Err(StepError::Refused(
+                "the agent offers no clean steps: nothing would be cleaned".into(),
+            ));
+        }
+        let policy = &self.engine.config.cleaning;
+        for step in &mut offered {
+            let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
+            if let Some(priority) = policy.priority(name) {
+                step.insert("priority".into(), priority.into());
+            }
+        }
+        let message = format!("{} clean steps offered", offered.len());
+        done(Effect::CleanSteps(offered), message)
+    }
+
+    pub(super) async fn clean_step(&self, step: &Map<String, Value>) -> Result<Outcome, StepError> {
+        let mut params = self.clean_params()?;
+        params.insert("step".into(), Value::Object(step.clone()));
+        let operation = self.operate("clean.execute_clean_step", params, None).await?;
+        let mut result = operation.result.unwrap_or_default();
+        let result = result["clean_result"].take();
+        let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
+        let manager = result["manager"].as_str();
+        if step.get("args").is_some_and(|args| args["dry_run"] == Value::Bool(true)) {
+            let plan = read::<DevicePlan>(&result, "plan", name)?;
+            return done(Effect::Nothing, planned(&plan));
+        }
+        let proofs = read::<Proof>(&result, "proofs", name)?;
+        if name.starts_with("erase_devices") && proofs.is_empty() {
+            return Err(StepError::Refused(format!("{name} reported success without a proof")));
+        }
+        let issuer = Issuer { conductor: &self.engine.config.hostname, node: self.node, step: name, manager };
+        let signed = certificates(&issuer, &proofs).iter().map(|one| self.engine.pki.sign(one)).collect();
+        let signed = signed_all(signed)?;
+        done(Effect::Erased(signed), said(manager, &proofs))
+    }
+
+    /// `node` and `ports` as clean steps get them: with the knobs, without secrets.
+    fn clean_params(&self) -> Result<Map<String, Value>, StepError> {
+        let mut params = self.node_params()?;
+        params["node"]["driver_internal_info"] = self.engine.config.cleaning.knobs();
+        params["node"]["driver_info"] = for_agent(self.node).into();
+        Ok(params)
+    }
+}
+
+fn signed_all(
+    signed: Result<Vec<crate::pki::Signed>, crate::pki::PkiError>,
+) -> Result<Vec<crate::pki::Signed>, StepError> {
+    signed.map_err(|error| StepError::Refused(super::steps::chain(&error)))
+}
+
+fn read<T: serde::de::DeserializeOwned>(
+    result: &Value,
+    member: &str,
+    step: &str,
+) -> Result<Vec<T>, StepError> {
+    let list = match &result[member] {
+        Value::Null => return Ok(Vec::new()),
+        list => list.clone(),
+    };
+    serde_json::from_value(list).map_err(|error| {
+        StepError::Refused(format!("what {step} returned as {member} is not understood: {error}"))
+    })
+}
+
+/// `nvme-sanitize-crypto (purge) of /dev/nvme0n1; skipped /dev/sda: read-only`
+fn said(manager: Option<&str>, proofs: &[Proof]) -> String {
+    let one = |proof: &Proof| match proof.result {
+        ProofResult::Proven => format!("{} ({}) of {}", proof.method, level(proof.standard), proof.device),
+        ProofResult::Skipped => {
+            let why = proof.actions.first().map(String::as_str).unwrap_or("skipped");
+            format!("{} {why}", proof.device)
+        }
+    };
+    let by = manager.map(|name| format!(" by {name}")).unwrap_or_default();
+    if proofs.is_empty() {
+        return format!("done{by}");
+    }
+    let devices: Vec<String> = proofs.iter().map(one).collect();
+    let proven = proofs.iter().filter(|proof| proof.result == ProofResult::Proven).count();
+    format!("done{by}, proven for {proven} devices: {}", devices.join("; "))
+}
+
+fn level(standard: tacit_model::EraseStandard) -> &'static str {
+    match standard {
+        tacit_model::EraseStandard::None => "metadata only",
+        tacit_model::EraseStandard::Clear => "clear",
+        tacit_model::EraseStandard::Purge => "purge",
+    }
+}
+
+/// A plan in one line: nothing was touched.
+fn planned(plan: &[DevicePlan]) -> String {
+    let one = |device: &DevicePlan| {
+        let reasons = device.reasons.join(", ");
+        match device.verdict {
+            PlanVerdict::Skip => format!("{} would be skipped: {reasons}", device.device),
+            PlanVerdict::Refuse => format!("{} would be refused: {reasons}", device.device),
+            PlanVerdict::Erase => {
+                let methods = device.methods.iter();
+                let methods: Vec<String> =
+                    methods.map(|method| format!("{} ({})", method.method, level(method.standard))).collect();
+                format!("{} would be erased by {}", device.device, methods.join(", else "))
+            }
+        }
+    };
+    let lines: Vec<String> = plan.iter().map(one).collect();
+    format!("plan, nothing was touched: {}", lines.join("; "))
+}
