@@ -117,8 +117,8 @@ impl Canaries {
         text
     }
 
-    /// Looks for all of them through a device that was opened anew. Places within `lost` ranges, which are known
-    /// to be bad, may be unreadable.
+    /// Looks for all of them through a device that was opened anew. Of `lost` ranges it is known that they could not
+    /// be erased.
     ///
     /// # Errors
     ///
@@ -131,21 +131,22 @@ impl Canaries {
         let kinds = [(&self.marks, "random marks"), (&self.witnesses, "samples of what was there before")];
         for (known, name) in kinds {
             let mut survivors = Vec::new();
-            let mut unreadable = 0;
+            let mut compared = 0;
             for (at, bytes) in known {
+                if lost.iter().any(|range| overlaps(range, *at, bytes.len())) {
+                    continue;
+                }
                 let mut found = AlignedBuf::new(bytes.len());
                 match drive.read_at(*at, &mut found) {
                     Ok(()) if survives(bytes, &found) => survivors.push(*at),
-                    Ok(()) => {}
-                    Err(_) if lost.iter().any(|range| overlaps(range, *at, bytes.len())) => unreadable += 1,
+                    Ok(()) => compared += 1,
                     Err(source) => return Err(EraseError::Unreadable { offset: *at, source }),
                 }
             }
             if let Some(&offset) = survivors.first() {
                 return Err(EraseError::Survived { count: survivors.len(), all: known.len(), offset });
             }
-            if !known.is_empty() {
-                let compared = known.len() - unreadable;
+            if compared > 0 {
                 lines.push(format!("none of the {name} is readable any more ({compared} places compared)"));
             }
         }

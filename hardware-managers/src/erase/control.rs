@@ -9,7 +9,7 @@ use tacit_model::ProgressUnit;
 use super::error::EraseError;
 
 /// How often progress is passed on.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Duration = Duration::from_millis(500);
 /// How long work that has not said otherwise may be silent. Disks that struggle with a bad sector take a minute, and
 /// a kernel tries again several times.
 const SILENCE: Duration = Duration::from_secs(600);
@@ -93,6 +93,14 @@ impl Control {
 
     pub(crate) fn touched(&self) -> bool {
         self.touched.load(Ordering::SeqCst)
+    }
+
+    /// Gives a sign of life without anything to tell.
+    pub(crate) fn alive(&self) {
+        let mut state = self.state();
+        if state.inside.is_none() {
+            state.due = Some(Instant::now() + SILENCE);
+        }
     }
 
     /// Gives the sign of life, and tells how far the work is.

@@ -184,6 +184,7 @@ impl Watch {
                         "{inside} goes on in the drive, which nothing can stop; \
                          erase it again to wait for the end and to prove it"
                     ),
+                    None if !control.touched() => "untouched".to_owned(),
                     None => "the kernel's request has not ended; nothing is known of the content".to_owned(),
                 },
                 touched: control.touched(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tacit_blockdev::Access;
-use tacit_model::{BlockDevice, DevicePlan, PlanVerdict, Proof};
+use tacit_model::{BlockDevice, DevicePlan, PlanVerdict, ProgressUnit, Proof};
 
 use super::error::chain;
 use super::execute::Job;
@@ -230,6 +230,7 @@ pub(super) fn carry_out(
     let mut lanes: BTreeMap<String, Lane> = BTreeMap::new();
     let names = survey.names();
     for (number, Surveyed { plan, job, lane }) in survey.0.into_iter().enumerate() {
+        let device = plan.device;
         match plan.verdict {
             PlanVerdict::Skip => {
                 proofs.insert(number, skipped(&job.disk, &plan.reasons));
@@ -237,7 +238,11 @@ pub(super) fn carry_out(
             PlanVerdict::Refuse => {
                 failures.insert(number, format!("refused: {}", plan.reasons.join("; ")));
             }
-            PlanVerdict::Erase => lanes.entry(lane).or_default().push((number, job)),
+            PlanVerdict::Erase => {
+                // Whoever keeps a journal knows before the first byte is written.
+                observer.progress("begin", &device, 0, 1, ProgressUnit::Regions);
+                lanes.entry(lane).or_default().push((number, job));
+            }
         }
     }
     for (number, outcome) in fleet::run(source, policy, lanes.into_values().collect(), observer) {

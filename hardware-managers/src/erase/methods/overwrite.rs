@@ -142,7 +142,7 @@ pub(super) fn write_pass(
     in_parallel(&[0..size], control, |range, own| {
         let bytes = pattern.at(range.start, &mut own[..(range.end - range.start) as usize]);
         if let Err(error) = drive.write_at(range.start, bytes) {
-            bad.isolate(drive, range.start, bytes, error)?;
+            bad.isolate(drive, range.start, bytes, error, control)?;
         }
         let length = range.end - range.start;
         let so_far = done.fetch_add(length, Ordering::Relaxed) + length;

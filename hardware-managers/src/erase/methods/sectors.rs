@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use tacit_blockdev::{Drive, Error};
 
+use crate::erase::control::Control;
 use crate::erase::error::EraseError;
 
 /// So many bad ranges are a broken device; each costs seconds.
@@ -20,17 +21,21 @@ impl BadRanges {
     ///
     /// # Errors
     ///
-    /// [`EraseError::Device`] when the device is gone, [`EraseError::Broken`].
+    /// [`EraseError::Device`] when the device is gone, [`EraseError::Broken`], [`EraseError::Cancelled`].
     pub(super) fn isolate(
         &self,
         drive: &dyn Drive,
         offset: u64,
         buffer: &[u8],
         error: Error,
+        control: &Control,
     ) -> Result<(), EraseError> {
         if is_gone(&error) {
             return Err(error.into());
         }
+        // Every failure may take a drive half a minute.
+        control.alive();
+        control.go_on("partly overwritten")?;
         let sector = drive.logical_sector().max(1) as usize;
         if buffer.len() <= sector {
             return self.add(offset..offset + buffer.len() as u64);
@@ -42,7 +47,7 @@ impl BadRanges {
                 continue;
             }
             if let Err(error) = drive.write_at(at, part) {
-                self.isolate(drive, at, part, error)?;
+                self.isolate(drive, at, part, error, control)?;
             }
         }
         Ok(())
