@@ -105,7 +105,7 @@ impl Managers {
                 let faults = faults.join("; ");
                 let text =
                     format!("{step} ended, but without the devices that could not be listed: {faults}");
-                Err(StepError::configuration(text, true))
+                Err(StepError::configuration(text, !matches!(context.dry_run(), Ok(true))))
             }
         }
     }

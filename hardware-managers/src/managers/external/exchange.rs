@@ -30,7 +30,7 @@ pub(super) fn ask(program: &Path, name: &str, question: Question<'_>) -> Result<
         arguments,
         input: request.line(),
         time,
-        stop: stop.map(|grace| (grace, Request::Cancel.line())),
+        stop: stop.map(|grace| (grace, (Request::Cancel {}).line())),
     };
     let outcome = process::run(&errand, &mut hearing, &mut last_words)
         .and_then(|end| judge(request, hearing.answer, &end));
@@ -61,9 +61,9 @@ fn judge(request: &Request, answer: Option<Message>, end: &End) -> Result<Messag
 fn answers(request: &Request, answer: &Message) -> bool {
     matches!(
         (request, answer),
-        (Request::Describe, Message::Description(_))
-            | (Request::Evaluate, Message::Support { .. })
-            | (Request::Initialize, Message::Initialized {})
+        (Request::Describe {}, Message::Description(_))
+            | (Request::Evaluate {}, Message::Support { .. })
+            | (Request::Initialize {}, Message::Initialized {})
             | (Request::Inventory { .. }, Message::Inventory { .. })
             | (Request::FilterDevice { .. }, Message::Devices { .. })
             | (Request::Steps { .. }, Message::Steps { .. })
@@ -80,8 +80,12 @@ struct Hearing<'a> {
 
 impl Listener for Hearing<'_> {
     fn line(&mut self, line: &[u8]) -> Result<(), Fault> {
-        let message: Message = serde_json::from_slice(line)
-            .map_err(|error| Fault::Garbage { problem: error.to_string(), shown: shown(line) })?;
+        let garbage = |problem: String| Fault::Garbage { problem, shown: shown(line) };
+        // The parser would take a list with the word as its first item as well.
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err(garbage("a JSON object is expected".to_owned()));
+        }
+        let message: Message = serde_json::from_slice(line).map_err(|error| garbage(error.to_string()))?;
         if self.answer.is_some() {
             return Err(Fault::SecondAnswer);
         }

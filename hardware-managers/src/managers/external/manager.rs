@@ -52,13 +52,13 @@ impl ExternalHardwareManager {
     /// Asks a program who it is and how well it knows the machine.
     pub(super) fn start(path: &Path, patience: Patience) -> Result<(SupportLevel, Self), Fault> {
         let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let Message::Description(description) = say(path, &file, &Request::Describe, patience.questions)?
+        let Message::Description(description) = say(path, &file, &Request::Describe {}, patience.questions)?
         else {
             return Err(Fault::NoAnswer);
         };
         check_description(&description)?;
         let Message::Support { level } =
-            say(path, &description.name, &Request::Evaluate, patience.questions)?
+            say(path, &description.name, &Request::Evaluate {}, patience.questions)?
         else {
             return Err(Fault::NoAnswer);
         };
@@ -224,7 +224,7 @@ impl HardwareManager for ExternalHardwareManager {
         if !self.description.initialize {
             return Ok(());
         }
-        let request = Request::Initialize;
+        let request = Request::Initialize {};
         match self.ask(&request, self.patience.initialize) {
             Ok(_) => Ok(()),
             Err(fault) => Err(self.error(&request, &fault, false)),

@@ -16,9 +16,9 @@ pub(super) const PROTOCOL: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Request {
-    Describe,
-    Evaluate,
-    Initialize,
+    Describe {},
+    Evaluate {},
+    Initialize {},
     Inventory {
         part: InventoryPart,
         found: Value,
@@ -44,7 +44,7 @@ pub(super) enum Request {
         args: Map<String, Value>,
     },
     /// On the standard input of a `run_step` under way.
-    Cancel,
+    Cancel {},
 }
 
 /// What a manager says: lines on its standard output, progress first, an answer last.
@@ -159,15 +159,15 @@ impl Request {
     /// The word for it.
     pub(super) fn word(&self) -> &'static str {
         match self {
-            Self::Describe => "describe",
-            Self::Evaluate => "evaluate",
-            Self::Initialize => "initialize",
+            Self::Describe {} => "describe",
+            Self::Evaluate {} => "evaluate",
+            Self::Initialize {} => "initialize",
             Self::Inventory { .. } => "inventory",
             Self::FilterDevice { .. } => "filter_device",
             Self::Steps { .. } => "steps",
             Self::PlanStep { .. } => "plan_step",
             Self::RunStep { .. } => "run_step",
-            Self::Cancel => "cancel",
+            Self::Cancel {} => "cancel",
         }
     }
 

@@ -62,8 +62,6 @@ fn programs_that_cannot_be_started() {
     assert_has(&reason(&folder), "cannot be started: No such file");
     folder.file("vendor", "#!/bin/sh\n", 0o644);
     assert_has(&reason(&folder), "is not executable");
-    folder.file("vendor", "\u{1}\u{2}\u{3}", 0o755);
-    assert_has(&reason(&folder), "cannot be started: Exec format error");
     folder.file("vendor", "#!/bin/sh\n", 0o777);
     assert_has(&reason(&folder), "may be written by others than root");
 }
@@ -118,8 +116,9 @@ fn what_it_started_ends_with_it() {
 #[test]
 fn garbage() {
     for (output, expected) in [
-        ("hello", "no message: expected value"),
-        ("[]", "no message"),
+        ("hello", "no message: a JSON object is expected"),
+        ("[\"support\", 2]", "no message: a JSON object is expected"),
+        ("{", "no message: EOF"),
         ("{}", "missing field `message`"),
         ("{\"message\":\"hello\"}", "unknown variant `hello`"),
         ("{\"message\":\"support\",\"level\":2}", "answered support to describe"),
@@ -140,10 +139,15 @@ fn garbage() {
     ] {
         assert_has(&reason_of(&format!("echo '{output}'")), expected);
     }
-    assert_has(&reason_of("printf '\\033[2J\\000\\377\\n'"), "no message: expected value");
+    assert_has(&reason_of("printf '\\033[2J\\000\\377\\n'"), "no message: a JSON object");
     assert!(!reason_of("printf '\\033[2J\\n'").contains('\u{1b}'));
     // Deeper than any parser should follow.
-    assert_has(&reason_of("head -c 100000 /dev/zero | tr '\\0' '['; echo"), "recursion limit");
+    assert_has(
+        &reason_of(
+            "printf '{\"message\":\"inventory\",\"value\":'; head -c 100000 /dev/zero | tr '\\0' '['; echo",
+        ),
+        "recursion limit",
+    );
     assert_has(
         &reason_of(&format!("echo '{DESCRIPTION}'; echo '{DESCRIPTION}'")),
         "went on after its answer",
@@ -162,10 +166,13 @@ fn a_gigabyte_does_not_grow_us() {
     let begun = Instant::now();
     assert_has(&reason_of("exec head -c 1073741824 /dev/zero"), "a line of more than 1048576 bytes");
     assert_has(&reason_of("exec yes"), "no message");
-    let progress = r#"{"message":"progress","stage":"s","done":1,"total":2}"#;
-    assert_has(&reason_of(&format!("exec yes '{progress}'")), "it wrote too much");
-    // Standard error is read and thrown away, whatever its length.
+    let patience = super::Patience { questions: Duration::from_secs(60), ..impatient() };
     let folder = Folder::new();
+    let progress = r#"{"message":"progress","stage":"s","done":1,"total":2}"#;
+    folder.script("vendor", &format!("exec yes '{progress}'"));
+    let (_, broken) = load_with(&folder.path(), &[], patience);
+    assert_has(&broken[0].reason, "it wrote too much");
+    // Standard error is read and thrown away, whatever its length.
     folder.script(
         "vendor",
         &format!(
@@ -173,11 +180,10 @@ fn a_gigabyte_does_not_grow_us() {
              else echo '{SUPPORT}'; fi"
         ),
     );
-    let (found, broken) =
-        load_with(&folder.path(), &[], super::Patience { questions: Duration::from_secs(60), ..impatient() });
+    let (found, broken) = load_with(&folder.path(), &[], patience);
     assert_eq!((found.len(), broken), (1, vec![]));
     assert!(peak_memory_kib() - before < 64 << 10, "{before} KiB, then {}", peak_memory_kib());
-    assert!(begun.elapsed() < Duration::from_secs(60));
+    assert!(begun.elapsed() < Duration::from_secs(120));
 }
 
 #[test]

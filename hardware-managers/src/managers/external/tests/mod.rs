@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 mod devices;
+mod examples;
 mod faults;
 mod schema;
 mod steps;

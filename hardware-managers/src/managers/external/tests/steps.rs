@@ -96,7 +96,8 @@ fn lists_of_steps_that_are_none() {
         (json!([step_with("x", &json!({"timeout_seconds": -1}))]), "invalid value"),
         (json!((0..300).map(|n| step(&format!("s{n}"))).collect::<Vec<_>>()), "300 steps"),
     ] {
-        let managers = answering(&steps, &json!({})).managers();
+        let folder = answering(&steps, &json!({}));
+        let managers = folder.managers();
         let error = managers.steps(StepFamily::Clean, &json!({}), &json!([])).unwrap_err();
         assert!(error.details().contains(expected), "{}", error.details());
         assert_eq!(run(&managers, "x").unwrap_err(), error);
@@ -124,10 +125,7 @@ fn success_that_has_to_be_proven() {
     told["claimed_by"] = json!("the agent");
     let answer = json!({"message": "result", "step": "x", "result": {"n": 1}, "proofs": [told]});
     let observer = Observer::default();
-    let managers = answering(&destructive, &answer).managers();
-    // Kept until the step was run.
     let folder = answering(&destructive, &answer);
-    drop(managers);
     let outcome = run_as(&folder.managers(), "x", &json!({}), &json!({}), &observer).unwrap();
     assert_eq!(outcome.result["n"], 1);
     let proofs: Vec<Proof> = serde_json::from_value(outcome.result["proofs"].clone()).unwrap();
