@@ -6,6 +6,7 @@ mod support;
 mod bad_input;
 mod direct;
 mod imaging;
+mod managers;
 mod operations;
 mod recorded;
 mod restart;

@@ -12,6 +12,9 @@ use super::{Answer, Authority, Caller};
 
 pub(crate) const NODE: &str = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
 
+/// Folder of hardware managers within the agent's own.
+const MANAGERS: &str = "managers";
+
 pub(crate) struct TestAgent {
     pub(crate) authority: Authority,
     pub(crate) address: SocketAddr,
@@ -60,6 +63,18 @@ impl TestAgent {
         let (child, address) = spawn(directory.path(), &disks);
         let caller = Caller::new(address, &authority.pem, Some(&authority.client()));
         Self { authority, address, directory, caller, disks, child }
+    }
+
+    /// Puts a program into the folder of hardware managers; to be called before the first command.
+    pub(crate) fn add_manager(&self, name: &str, program: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = self.directory.path().join(MANAGERS);
+        let path = folder.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&path, program).unwrap();
+        for path in [folder, path] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
     }
 
     pub(crate) fn disk(&self) -> &Path {
@@ -115,6 +130,7 @@ fn spawn(directory: &Path, disks: &[PathBuf]) -> (Child, SocketAddr) {
     command.args(["serve", "--no-power", "--listen", "127.0.0.1:0"]);
     command.arg("--config").arg(directory.join("config.json"));
     command.arg("--state-dir").arg(directory.join("state"));
+    command.arg("--hardware-managers").arg(directory.join(MANAGERS));
     for disk in disks {
         command.arg("--disk").arg(disk);
     }

@@ -1,0 +1,64 @@
+//! Hardware managers that are programs of their own, from the API down.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, TestAgent};
+
+const VENDOR: &str = r#"#!/bin/sh
+case "$1:$2" in
+describe:) echo '{"message":"description","protocol":1,"name":"vendor","version":"7"}';;
+evaluate:) echo '{"message":"support","level":3}';;
+steps:) echo '{"message":"steps","steps":[
+ {"step":"blink","interface":"management","service":0,"destructive":false},
+ {"step":"erase_devices_metadata","interface":"deploy","clean":100,"destructive":true}]}' | tr -d '\n'; echo;;
+run_step:blink) echo '{"message":"result","step":"blink","result":{"blinked":3}}';;
+*) echo '{"message":"error","details":"not that"}';;
+esac
+"#;
+
+fn ask(agent: &TestAgent, name: &str, params: &Value) -> Answer {
+    agent.post("/v1/commands/?wait=true", &json!({"name": name, "params": params}).to_string())
+}
+
+#[test]
+fn a_service_step_of_a_vendor_and_an_erase_step_of_ours() {
+    let agent = TestAgent::with_disk(Some(4 << 20));
+    agent.add_manager("vendor", VENDOR);
+    let node = json!({"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"});
+    let listed = ask(&agent, "service.get_service_steps", &json!({"node": node, "ports": []})).json();
+    let listed = &listed["command_result"];
+    assert_eq!(listed["service_steps"]["vendor"][0]["step"], "blink");
+    let version = listed["hardware_manager_version"].clone();
+    assert_eq!(version["vendor"], "7");
+
+    let step = json!({"step": "blink", "interface": "management"});
+    let params = json!({"step": step, "node": node, "ports": [], "service_version": version});
+    let ran = ask(&agent, "service.execute_service_step", &params).json();
+    let expected = json!({"service_result": {"blinked": 3}, "service_step": step, "manager": "vendor"});
+    assert_eq!(ran["command_result"], expected);
+
+    let clean = ask(&agent, "clean.get_clean_steps", &json!({"node": node, "ports": []})).json();
+    assert_eq!(clean["command_result"]["clean_steps"]["vendor"], json!([]));
+    let step = json!({"step": "erase_devices_metadata", "interface": "deploy"});
+    let params = json!({"step": step, "node": node, "ports": [], "clean_version": version});
+    let ran = ask(&agent, "clean.execute_clean_step", &params).json();
+    assert_eq!(ran["command_result"]["manager"], "generic_hardware_manager", "{ran}");
+}
+
+#[test]
+fn a_broken_manager_stops_steps_and_images_but_not_the_agent() {
+    let agent = TestAgent::start();
+    agent.add_manager("broken", "#!/no/such/interpreter\n");
+    let node = json!({"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"});
+    let image = json!({"id": "i", "urls": ["http://127.0.0.1:1/i"], "checksum": "a".repeat(64)});
+    for (command, params) in [
+        ("clean.get_clean_steps", json!({"node": node, "ports": []})),
+        ("standby.prepare_image", json!({"image_info": image})),
+    ] {
+        let answer = ask(&agent, command, &params).json();
+        let error = &answer["command_error"];
+        assert_eq!(error["type"], "HardwareManagerConfigurationError", "{answer}");
+        assert!(error["details"].as_str().unwrap().contains("hardware manager broken cannot be used"));
+    }
+    assert_eq!(agent.get("/v1/status").status, 200);
+}
