@@ -3,8 +3,9 @@
 //! (network adapters, the management controller, the immutable flag); a way to hear, never to send, raw frames; and
 //! the bounds of child processes.
 //!
-//! This is the only crate of the workspace with `unsafe`. It knows no image format, no partition table and no
-//! policy: it never chooses a device, and it does nothing to one but what its caller asks for.
+//! `unsafe` is here and, for one digest's machine code, in `tacit-digest`; nowhere else. This crate knows no image
+//! format, no partition table and no policy: it never chooses a device, and it does nothing to one but what its caller
+//! asks for.
 
 mod buffer;
 mod busy;
