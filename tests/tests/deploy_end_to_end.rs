@@ -32,6 +32,8 @@ fn a_silent_machine_is_deployed() -> Result<()> {
         expect_state(&cli, "manageable")?;
         inventory_is_true(&lab, &cli)
     })?;
+    // One boot of the ramdisk: what erasing would do, then the whole disk, then the certificate.
+    stages.run("manual cleaning: erase_devices, planned and done", || erase(&lab, &cli))?;
     stages.run("provide: automated cleaning", || {
         cli.tacit(&["node", "provide", NODE, "--wait"])?;
         expect_state(&cli, "available")
@@ -144,6 +146,20 @@ fn inventory_is_true(lab: &Lab, cli: &CommandLine) -> Result<()> {
 }
 
 /// What the demo does with files, OpenStack's client does with a directory: the guest prints the name from it.
+fn erase(lab: &Lab, cli: &CommandLine) -> Result<()> {
+    let steps = r#"[{"interface": "deploy", "step": "erase_devices", "args": {"dry_run": true}},
+                    {"interface": "deploy", "step": "erase_devices"}]"#;
+    cli.baremetal(&["node", "clean", NODE, "--clean-steps", steps])?;
+    wait_for_state(cli, "manageable", Duration::from_secs(900))?;
+    let history = cli.tacit(&["node", "history", NODE])?;
+    ensure!(history.contains("nothing was touched"), "no plan in the history:\n{history}");
+    let erasures = cli.tacit(&["node", "erasure", NODE])?;
+    eprintln!("{erasures}");
+    ensure!(erasures.contains("overwrite") && erasures.contains("proven"), "no certificate: {erasures}");
+    ensure!(first_bytes(lab, 64 * MIB)?.iter().all(|byte| *byte == 0), "the disk is not erased");
+    Ok(())
+}
+
 fn deploy_with_config_drive(lab: &Lab, cli: &CommandLine) -> Result<()> {
     let image = "tiny.raw.zst";
     let drive = lab.files().join("config-drive");

@@ -108,3 +108,38 @@ impl Signed {
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject;
+
+    use super::super::Pki;
+    use super::*;
+
+    fn authority(pki: &Pki) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(pki.ca_pem().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn statements_are_believed_as_they_were_signed_and_only_from_the_authority() {
+        let directory = tempfile::tempdir().unwrap();
+        let pki = Pki::open_or_create(&directory.path().join("one")).unwrap();
+        let other = Pki::open_or_create(&directory.path().join("other")).unwrap();
+        let statement = json!({"method": "overwrite", "serial": "ß"});
+        let signed = pki.sign(&statement).unwrap();
+        let verified = signed.verify(Some(&authority(&pki))).unwrap();
+        assert_eq!(verified.payload, statement);
+        assert_eq!(verified.signer.len(), 64);
+        assert!(matches!(signed.verify(Some(&authority(&other))), Err(SignatureError::Stranger(_))));
+
+        let forged = URL_SAFE_NO_PAD.encode(json!({"method": "purge"}).to_string());
+        let changed = Signed { payload: forged, ..signed.clone() };
+        assert!(matches!(changed.verify(None), Err(SignatureError::Wrong)));
+        // The other conductor's certificate does not fit the signature, its header does not fit what was signed.
+        let swapped = Signed { protected: other.sign(&statement).unwrap().protected, ..signed.clone() };
+        assert!(matches!(swapped.verify(None), Err(SignatureError::Wrong)));
+        let none = URL_SAFE_NO_PAD.encode(json!({"alg": "none"}).to_string());
+        let unsigned = Signed { protected: none, signature: String::new(), ..signed };
+        assert!(matches!(unsigned.verify(None), Err(SignatureError::Malformed { .. })));
+    }
+}

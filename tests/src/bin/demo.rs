@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     story.say("link     captured; every packet that the server starts is dropped and counted");
 
     story.chapter("The conductor");
-    let conductor = lab.start_conductor()?;
+    let conductor = lab.start_conductor_with(&[])?;
     let cli = conductor.command_line();
     story.say("tacit serve is up; nobody but the conductor will ever dial");
 
@@ -41,9 +41,17 @@ fn main() -> Result<()> {
     story.tacit(&cli, &["node", "inspect", NODE, "--wait"])?;
     story.mark("inspected");
 
-    story.chapter("Wiped: every trace of earlier systems, read back");
+    story.chapter("What erasing would do, and why: nothing is touched");
+    let plan = ["node", "clean", NODE, "--step", "deploy.erase_devices", "--arg", "dry_run=true", "--wait"];
+    story.tacit(&cli, &plan)?;
+
+    story
+        .chapter("Cleaned: every trace of earlier systems, then the whole disk, both proven by reading back");
     story.tacit(&cli, &["node", "provide", NODE, "--wait"])?;
-    story.mark("wiped");
+    story.mark("cleaned");
+
+    story.chapter("The certificate of erasure, signed by the conductor");
+    story.tacit(&cli, &["node", "erasure", NODE])?;
 
     story.chapter(&format!("Deployed: {image}, streamed over a connection that the conductor lends"));
     let sha512 = workspace::image_sha512(&image)?;

@@ -134,6 +134,11 @@ impl Site {
         self.patch("/instance_info", info).await
     }
 
+    /// The conductor's state: its store, its authority.
+    pub fn state_dir(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
     /// The directory whose files the conductor serves.
     pub fn image_dir(&self) -> Result<PathBuf> {
         let path = self.directory.path().join("state/images");

@@ -22,14 +22,25 @@ pub struct Conductor {
     network: Network,
     state: PathBuf,
     log: PathBuf,
+    arguments: &'static [&'static str],
     process: Option<Process>,
 }
 
 impl Conductor {
-    pub(super) fn start(record: &Record, network: &Network, files: &Path) -> Result<Self> {
+    pub(super) fn start(
+        record: &Record,
+        network: &Network,
+        files: &Path,
+        arguments: &'static [&'static str],
+    ) -> Result<Self> {
         let state = files.join("conductor");
-        let mut conductor =
-            Self { network: network.clone(), state, log: files.join("conductor.log"), process: None };
+        let mut conductor = Self {
+            network: network.clone(),
+            state,
+            log: files.join("conductor.log"),
+            arguments,
+            process: None,
+        };
         conductor.serve(record)?;
         Ok(conductor)
     }
@@ -40,6 +51,7 @@ impl Conductor {
         command.args(["--listen", API]).arg("--media").arg(workspace::medium()?);
         command.args(["--media-listen", &format!("{HOST_ADDRESS}:{MEDIA_PORT}")]);
         command.args(["--media-url", &format!("http://{HOST_ADDRESS}:{MEDIA_PORT}")]);
+        command.args(self.arguments);
         let mut process = Process::spawn(record, "tacit serve", command, &self.log)?;
         let network = self.network.clone();
         process.wait_until(Duration::from_secs(30), || {

@@ -102,8 +102,14 @@ impl Lab {
     }
 
     /// Starts a conductor in the lab's network.
+    /// A conductor whose automated cleaning removes metadata only.
     pub fn start_conductor(&self) -> Result<Conductor> {
-        Conductor::start(&self.record, &self.network, &self.files)
+        self.start_conductor_with(&["--erase-devices-priority", "0"])
+    }
+
+    /// A conductor with these arguments of `tacit serve`.
+    pub fn start_conductor_with(&self, arguments: &'static [&'static str]) -> Result<Conductor> {
+        Conductor::start(&self.record, &self.network, &self.files, arguments)
     }
 
     /// Starts a killed conductor again on the same state.

@@ -1,0 +1,96 @@
+//! Erasing through the conductor: planned without a touch, done, certified, and the certificate believed by nobody
+//! once it was changed.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use tacit_tests::desk::Site;
+use tacit_tests::workspace;
+
+const MIB: u64 = 1 << 20;
+const DISK: u64 = 48 * MIB;
+
+async fn clean(site: &Site, steps: Value) -> Result<()> {
+    let body = json!({"target": "clean", "clean_steps": steps});
+    site.conductor.send("PUT", "/v1/nodes/desk/states/provision", body).await?;
+    site.settles_in("manageable").await?;
+    Ok(())
+}
+
+/// `tacit node erasure desk` with more arguments: its success and all that it prints.
+fn tacit(site: &Site, arguments: &[&str]) -> Result<(bool, String)> {
+    let mut command = Command::new(workspace::tacit()?);
+    command.args(["--url", &site.conductor.url(), "node", "erasure", "desk"]).args(arguments);
+    let output = command.output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status.success(), String::from_utf8(text)?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_disk_has_a_certificate() -> Result<()> {
+    let site = Site::start(DISK, &[]).await?;
+    let result = certified(&site).await;
+    if result.is_err() {
+        eprintln!("{}", site.logs());
+    }
+    result
+}
+
+async fn certified(site: &Site) -> Result<()> {
+    site.verb("manage").await?;
+    site.settles_in("manageable").await?;
+    let before = site.disk.read(0, DISK as usize)?;
+
+    let step = |args: Value| json!([{"interface": "deploy", "step": "erase_devices", "args": args}]);
+    clean(site, step(json!({"dry_run": true}))).await?;
+    ensure!(site.disk.read(0, DISK as usize)? == before, "a dry run wrote to the disk");
+    let history = site.history().await?.join("\n");
+    ensure!(history.contains("nothing was touched"), "history does not show the plan:\n{history}");
+    let erasures = site.conductor.get("/v1/nodes/desk/erasures").await?;
+    ensure!(erasures == json!({"erasures": []}), "a plan has a certificate: {erasures}");
+
+    clean(site, step(json!({}))).await?;
+    for offset in (0..DISK).step_by(MIB as usize) {
+        let bytes = site.disk.read(offset, MIB as usize)?;
+        ensure!(bytes.iter().all(|byte| *byte == 0), "the MiB at {offset} is not erased");
+    }
+    let erasures = site.conductor.get("/v1/nodes/desk/erasures").await?;
+    let certificate = &erasures["erasures"][0]["certificate"];
+    for (key, value) in [("method", "overwrite"), ("standard", "clear"), ("result", "proven")] {
+        ensure!(certificate[key] == value, "{key} is not {value}: {certificate:#}");
+    }
+    ensure!(certificate["node"]["name"] == "desk" && certificate["size"] == DISK, "{certificate:#}");
+    ensure!(certificate["manager"].is_string(), "whose step it was is not told: {certificate:#}");
+    ensure!(certificate["started"].as_str() <= certificate["finished"].as_str(), "{certificate:#}");
+    ensure!(!certificate["verification"].as_array().context("no verification")?.is_empty());
+
+    let authority = site.state_dir().join("pki/ca.crt");
+    let authority = authority.to_str().context("a path of the test")?;
+    let (good, text) = tacit(site, &["--authority", authority])?;
+    ensure!(good && text.contains("overwrite") && text.contains("All signatures are good"), "{text}");
+    let page = site.state_dir().join("erasure.html");
+    let (good, text) = tacit(site, &["--html", page.to_str().context("a path of the test")?])?;
+    ensure!(good, "{text}");
+    let html = std::fs::read_to_string(&page)?;
+    ensure!(html.contains("NIST SP 800-88r2: clear") && html.contains("desk"), "{html}");
+
+    stranger_is_refused(site)?;
+    // Certificates outlive their node.
+    let uuid = site.node().await?["uuid"].as_str().context("no uuid")?.to_owned();
+    site.conductor.send("DELETE", "/v1/nodes/desk", Value::Null).await?;
+    let kept = site.conductor.get(&format!("/v1/nodes/{uuid}/erasures")).await?;
+    ensure!(kept == erasures, "the certificates went with the node");
+    Ok(())
+}
+
+/// Another conductor's authority did not sign this.
+fn stranger_is_refused(site: &Site) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let stranger = tacit_conductor::pki::Pki::open_or_create(&directory.path().join("pki"))?;
+    let file = directory.path().join("stranger.crt");
+    std::fs::write(&file, stranger.ca_pem())?;
+    let (good, text) = tacit(site, &["--authority", file.to_str().context("a path of the test")?])?;
+    ensure!(!good && text.contains("not to be believed"), "a stranger's authority was accepted: {text}");
+    Ok(())
+}
