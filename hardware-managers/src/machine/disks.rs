@@ -9,7 +9,7 @@ use tacit_model::BlockDevice;
 use super::ata_page::AtaPage;
 use super::eligibility::{self, Uses};
 use super::roots::{Roots, names_in, read_flag, read_number, read_text};
-use super::{by_path, disk_ids};
+use super::{asked, by_path, disk_ids};
 
 /// Kinds of device that are never a server's disk: floppy, memory, optical, boot partitions that MMC guards itself.
 const NEVER: [&str; 4] = ["fd", "ram", "zram", "sr"];
@@ -132,7 +132,7 @@ fn read(roots: &Roots, folder: &Path, name: &str) -> Option<BlockDevice> {
     {
         return Some(BlockDevice { hctl: None, by_path: None, ..named(roots, &path, disk) });
     }
-    Some(named(roots, folder, disk))
+    Some(asked::complete(roots, named(roots, folder, disk)))
 }
 
 /// With the names and the place of the disk whose folder is given.

@@ -54,14 +54,7 @@ pub(super) fn read(roots: &Roots) -> Identity {
         .filter(|serial| is_telling(serial))
         .or_else(|| tables.and_then(Smbios::board_serial).or_else(|| dmi_id(roots, "board_serial")))
         .filter(|serial| is_telling(serial));
-    let mut macs: Vec<String> = Vec::new();
-    // A VLAN shows the address of what it lies on.
-    for interface in interfaces::list(roots) {
-        if !macs.contains(&interface.mac_address) {
-            macs.push(interface.mac_address);
-        }
-    }
-    Identity { system_uuid: uuid, serial, macs }
+    Identity { system_uuid: uuid, serial, macs: interfaces::macs(roots) }
 }
 
 fn is_telling(serial: &str) -> bool {

@@ -37,25 +37,51 @@ pub(super) fn list(roots: &Roots) -> Vec<NetworkInterface> {
         .collect()
 }
 
+/// Permanent addresses of all interfaces, each once: a VLAN shows the address of what it lies on.
+pub(super) fn macs(roots: &Roots) -> Vec<String> {
+    let folder = roots.sys.join("class/net");
+    let mut macs: Vec<String> = Vec::new();
+    for name in names_in(&folder) {
+        let addresses = Basis::read(roots, &folder.join(&name), &name);
+        if let Some(Basis { mac, .. }) = addresses.filter(|basis| !macs.contains(&basis.mac)) {
+            macs.push(mac);
+        }
+    }
+    macs
+}
+
+/// What decides whether an interface is shown, and under which address.
+struct Basis {
+    /// The permanent address where the driver tells it.
+    mac: String,
+    current: String,
+    infiniband: bool,
+    bond: Option<Bond>,
+    vlan: Option<Vlan>,
+}
+
+impl Basis {
+    fn read(roots: &Roots, folder: &Path, name: &str) -> Option<Self> {
+        let (bond, vlan) = (bond(folder), vlan(roots, folder, name));
+        if bond.is_none() && vlan.is_none() && !folder.join("device").exists() {
+            return None;
+        }
+        let current = read_text(&folder.join("address"))?.to_ascii_lowercase();
+        let infiniband = read_number(&folder.join("type")) == Some(ARPHRD_INFINIBAND) && current.len() == 59;
+        let mac = if infiniband {
+            // The last eight octets are the port GUID; without its two middle octets it reads as an Ethernet address.
+            format!("{}{}", &current[36..45], &current[51..])
+        } else {
+            permanent_mac(roots, name).unwrap_or_else(|| current.clone())
+        };
+        // Placeholder addresses of fabric adapters; IPA hides such interfaces.
+        (!mac.starts_with("fa:")).then_some(Self { mac, current, infiniband, bond, vlan })
+    }
+}
+
 fn read(roots: &Roots, folder: &Path, name: &str) -> Option<NetworkInterface> {
+    let Basis { mac, current, infiniband, bond, vlan } = Basis::read(roots, folder, name)?;
     let device = folder.join("device");
-    let bond = bond(folder);
-    let vlan = vlan(roots, folder, name);
-    if bond.is_none() && vlan.is_none() && !device.exists() {
-        return None;
-    }
-    let current = read_text(&folder.join("address"))?.to_ascii_lowercase();
-    let infiniband = read_number(&folder.join("type")) == Some(ARPHRD_INFINIBAND) && current.len() == 59;
-    let mac_address = if infiniband {
-        // The last eight octets are the port GUID; without its two middle octets it reads as an Ethernet address.
-        format!("{}{}", &current[36..45], &current[51..])
-    } else {
-        permanent_mac(roots, name).unwrap_or_else(|| current.clone())
-    };
-    // Placeholder addresses of fabric adapters; IPA hides such interfaces.
-    if mac_address.starts_with("fa:") {
-        return None;
-    }
     let pci_address = fs::canonicalize(&device).ok().and_then(|path| last_pci_address(&path));
     let function = pci_address.as_ref().map(|address| roots.sys.join("bus/pci/devices").join(address));
     let numa_node = |folder: &Path| read_text(&folder.join("numa_node"))?.parse().ok();
@@ -74,10 +100,10 @@ fn read(roots: &Roots, folder: &Path, name: &str) -> Option<NetworkInterface> {
             .or_else(|| read_number(&folder.join("speed")).filter(|&speed| speed > 0)),
         driver: link_name(&device.join("driver")),
         firmware: roots.is_real().then(|| tacit_blockdev::interface_firmware(name)).flatten(),
-        current_mac: (!infiniband && current != mac_address).then_some(current),
+        current_mac: (!infiniband && current != mac).then_some(current),
         numa_node: numa_node(&device).or_else(|| numa_node(function.as_deref()?)),
         pci_address,
-        mac_address,
+        mac_address: mac,
         bond,
         vlan,
     })

@@ -1,6 +1,7 @@
 //! Readers of what the kernel and the firmware tell about the machine.
 
 mod accelerators;
+mod asked;
 mod ata_page;
 mod bmc;
 mod by_path;

@@ -2,8 +2,12 @@
 
 use serde_json::{Value, json};
 use tacit_hardware::hints::HintError;
-use tacit_hardware::{RootDeviceError, RootDeviceHints, select_root_device};
+use tacit_hardware::{
+    AmbiguityPolicy, RootDeviceError, RootDeviceHints, select_root_device, select_root_device_with,
+};
 use tacit_model::BlockDevice;
+
+use crate::tree::Tree;
 
 const GIB: u64 = 1 << 30;
 
@@ -38,6 +42,10 @@ fn every_hint_is_understood() {
         json!({"model": "<in> rocket"}),
         json!({"vendor": "ata"}),
         json!({"serial": " s 1 "}),
+        // As udev says it in ID_SERIAL and ID_SERIAL_SHORT.
+        json!({"serial": "ACME_Rocket_9_S_1"}),
+        json!({"serial": "3600000000000000a0000000000000b01"}),
+        json!({"serial": "600000000000000a0000000000000b01"}),
         json!({"wwn": "0x600000000000000A0000000000000B01"}),
         json!({"wwn": "0x600000000000000a"}),
         json!({"wwn_with_extension": "<in>0b01"}),
@@ -122,4 +130,143 @@ fn no_match_says_what_each_disk_lacked() {
     let text = chosen(&disks, json!({"size": ">= 40", "serial": "x"})).unwrap_err().to_string();
     assert!(text.contains("/dev/sda: size is 10 GiB, wanted '>= 40'"), "{text}");
     assert!(text.contains("/dev/sdb: serial is nothing, wanted 'x'"), "{text}");
+}
+
+#[test]
+fn what_must_not_be_is_not_found_under_another_name_either() {
+    let one = [disk("/dev/sda", 100, "S1")];
+    for hints in [
+        json!({"serial": "s!= S1"}),
+        json!({"serial": "s!= 3600000000000000a0000000000000b01"}),
+        json!({"wwn": "s!= 0x600000000000000a"}),
+        json!({"by_path": "s!= /dev/disk/by-path/pci-0000:00:1f.2-ata-1"}),
+    ] {
+        assert!(matches!(chosen(&one, hints.clone()), Err(RootDeviceError::NoMatch { .. })), "{hints}");
+    }
+    assert_eq!(chosen(&one, json!({"serial": "s!= S2"})).as_deref(), Ok("/dev/sda"));
+    let bare = [BlockDevice { name: "/dev/sda".into(), size: 100 * GIB, ..BlockDevice::default() }];
+    assert!(chosen(&bare, json!({"serial": "s!= S2"})).is_err());
+}
+
+#[test]
+fn the_policy_says_what_several_matches_mean() {
+    let disks =
+        [disk("/dev/sdaa", 100, "same"), disk("/dev/sdb", 100, "same"), disk("/dev/sdc", 100, "other")];
+    let with =
+        |policy, hints: Value| select_root_device_with(&disks, Some(&hints), policy).map(|disk| disk.name);
+    // Ironic takes the first, in the order in which the kernel counts: aa comes after z.
+    assert_eq!(with(AmbiguityPolicy::First, json!({"serial": "same"})).unwrap(), "/dev/sdb");
+    assert_eq!(with(AmbiguityPolicy::First, json!({"model": "<in> acme"})).unwrap(), "/dev/sdb");
+    let refused = with(AmbiguityPolicy::Refuse, json!({"model": "<in> acme"})).unwrap_err();
+    let candidates = ["/dev/sdb", "/dev/sdc", "/dev/sdaa"].map(str::to_owned).to_vec();
+    assert_eq!(refused, RootDeviceError::Ambiguous { hint: "model".into(), disks: candidates });
+    assert_eq!(
+        refused.to_string(),
+        "/dev/sdb and /dev/sdc and /dev/sdaa match the root device hint model, which should name one disk"
+    );
+    assert_eq!(with(AmbiguityPolicy::Refuse, json!({"serial": "other"})).unwrap(), "/dev/sdc");
+    // Each of the hints that should name one disk refuses by default.
+    for (hint, value) in [
+        ("serial", "s>= a"),
+        ("wwn", "<in> 0x6"),
+        ("wwn_with_extension", "<in> 0x6"),
+        ("hctl", "0:0:1:0"),
+        ("by_path", "<in> ata"),
+        ("name", "<in> sd"),
+    ] {
+        let error = with(AmbiguityPolicy::default(), json!({ hint: value })).unwrap_err();
+        assert!(matches!(&error, RootDeviceError::Ambiguous { hint: named, .. } if named == hint), "{error}");
+    }
+    for (hint, value) in [("vendor", "ata"), ("wwn_vendor_extension", "0x0000000000000b01"), ("tran", "sata")]
+    {
+        assert_eq!(with(AmbiguityPolicy::default(), json!({ hint: value })).unwrap(), "/dev/sdb", "{hint}");
+    }
+}
+
+/// A machine of three virtio disks of 8, 16 and 8 GiB.
+fn machine() -> Tree {
+    let tree = Tree::new();
+    for (name, gib, serial) in [("vda", 8, "a"), ("vdb", 16, "b"), ("vdc", 8, "c")] {
+        let device = format!("pci0000:00/0000:00:0{}.0/virtio1/block/{name}", serial);
+        tree.block(name, &device, gib * GIB, &[("serial", serial)]);
+    }
+    tree
+}
+
+fn for_node(tree: &Tree, node: Value) -> Result<String, RootDeviceError> {
+    tree.machine().root_device(&node).map(|disk| disk.name)
+}
+
+#[test]
+fn the_instance_speaks_before_the_node() {
+    let tree = machine();
+    let node = json!({
+        "instance_info": {"root_device": {"name": "/dev/vdb"}},
+        "properties": {"root_device": {"name": "/dev/vdc"}},
+    });
+    assert_eq!(for_node(&tree, node).unwrap(), "/dev/vdb");
+    let node = json!({"instance_info": {"root_device": {}}, "properties": {"root_device": null}});
+    assert_eq!(for_node(&tree, node).unwrap(), "/dev/vda");
+}
+
+#[test]
+fn what_cannot_be_understood_chooses_no_disk() {
+    let tree = machine();
+    for properties in [
+        json!({"root_device": "/dev/vdb"}),
+        json!({"root_device": [{"name": "/dev/vdb"}]}),
+        json!({"skip_block_devices": {"name": "/dev/vda"}}),
+        json!({"skip_block_devices": [{}]}),
+        json!({"skip_block_devices": ["/dev/vda"]}),
+        json!({"root_device_policy": "best"}),
+        json!({"root_device_policy": true}),
+    ] {
+        let error = for_node(&tree, json!({ "properties": properties })).unwrap_err();
+        assert_eq!((error.class(), error.code()), ("DeviceNotFound", 404), "{properties}");
+    }
+}
+
+#[test]
+fn skip_list_and_policy_are_the_node_s() {
+    let tree = machine();
+    let skip = json!([{"name": "/dev/vda"}, {"volume_name": "data"}]);
+    assert_eq!(for_node(&tree, json!({"properties": {"skip_block_devices": skip}})).unwrap(), "/dev/vdc");
+    let ambiguous = |policy: Value| {
+        let properties = json!({"root_device": {"size": 8}, "root_device_policy": policy});
+        for_node(&tree, json!({ "properties": properties }))
+    };
+    assert_eq!(ambiguous(json!("first")).unwrap(), "/dev/vda");
+    assert_eq!(ambiguous(Value::Null).unwrap(), "/dev/vda");
+    assert!(matches!(ambiguous(json!("refuse")), Err(RootDeviceError::Ambiguous { .. })));
+}
+
+#[test]
+fn an_array_made_for_the_system_comes_before_every_hint() {
+    let tree = machine();
+    for name in ["md0", "md1"] {
+        tree.block(name, &format!("virtual/block/{name}"), 8 * GIB, &[("md/level", "raid1\n")]);
+    }
+    // md1 lies on vdc and on a partition of vda.
+    tree.link("sys/block/md1/slaves/vdc", "sys/block/vdc");
+    tree.write("sys/block/vda/vda1/partition", "1\n");
+    tree.link("sys/block/md1/slaves/vda1", "sys/block/vda/vda1");
+    let machine = tree.machine();
+    let root = |hints: Value| machine.root_device(&json!({"properties": hints})).map(|disk| disk.name);
+    machine.clone().set_root_volume("/dev/md0", true);
+    assert_eq!(root(json!({"root_device": {"name": "/dev/vdb"}})).unwrap(), "/dev/md0");
+    let skipped = root(json!({"skip_block_devices": [{"name": "/dev/md0"}]})).unwrap_err();
+    assert!(matches!(&skipped, RootDeviceError::RootVolume { device, .. } if device == "/dev/md0"));
+    // It is gone: nothing else is taken for it.
+    machine.set_root_volume("/dev/md7", true);
+    assert!(matches!(root(json!({})), Err(RootDeviceError::RootVolume { .. })));
+
+    machine.forget_root_volumes();
+    machine.set_root_volume("/dev/md1", false);
+    for name in ["/dev/md1", "/dev/vda", "/dev/vdc"] {
+        let refused = root(json!({"root_device": {"name": name}})).unwrap_err();
+        assert!(matches!(refused, RootDeviceError::NoMatch { .. }), "{name}: {refused}");
+    }
+    assert_eq!(root(json!({})).unwrap(), "/dev/md0");
+    machine.forget_root_volumes();
+    assert_eq!(root(json!({"root_device": {"name": "/dev/vdc"}})).unwrap(), "/dev/vdc");
 }

@@ -60,9 +60,13 @@ fn machine() -> Tree {
 
     let page80: &[u8] = b"\0\x80\0\x08  WD-123";
     let page83 = [0, 0x83, 0, 12, 1, 3, 0, 8, 0x50, 0, 0xc5, 0, 1, 2, 3, 4];
-    tree.block("sda", &format!("{SATA}/block/sda"), 200 * GIB, &[("queue/rotational", "1\n")]);
+    let attributes = [("queue/rotational", "1\n"), ("queue/discard_max_bytes", "0\n")];
+    tree.block("sda", &format!("{SATA}/block/sda"), 200 * GIB, &attributes);
     tree.write(&format!("sys/devices/{SATA}/model"), "WD Blue         \n");
     tree.write(&format!("sys/devices/{SATA}/vendor"), "ATA     \n");
+    tree.write(&format!("sys/devices/{SATA}/rev"), "1A01\n");
+    tree.write("sys/devices/pci0000:00/0000:00:1f.2/numa_node", "1\n");
+    tree.link("sys/bus/pci/devices/0000:00:1f.2", "sys/devices/pci0000:00/0000:00:1f.2");
     tree.write(&format!("sys/devices/{SATA}/vpd_pg80"), page80);
     tree.write(&format!("sys/devices/{SATA}/vpd_pg83"), page83);
     tree.write(&format!("sys/devices/{SATA}/scsi_device/0:0:0:0/x"), "");
@@ -100,6 +104,8 @@ fn machine() -> Tree {
     let net = "pci0000:00/0000:00:03.0";
     tree.write(&format!("sys/devices/{net}/vendor"), "0x8086\n");
     tree.write(&format!("sys/devices/{net}/device"), "0x1521\n");
+    tree.write(&format!("sys/devices/{net}/numa_node"), "0\n");
+    tree.write(&format!("sys/devices/{net}/index"), "2\n");
     tree.link(&format!("sys/devices/{net}/driver"), "sys/bus/pci/drivers/igb");
     for (name, address) in [("eth0", "52:54:00:AB:cd:01"), ("eth1", "fa:16:3e:00:00:01")] {
         tree.link(&format!("sys/class/net/{name}/device"), &format!("sys/devices/{net}"));
@@ -110,6 +116,9 @@ fn machine() -> Tree {
     tree.write("sys/class/net/lo/address", "00:00:00:00:00:00\n");
     tree.write("sys/class/net/bond0/address", "52:54:00:ab:cd:02\n");
     tree.write("sys/class/net/bond0/bonding/mode", "active-backup 1\n");
+    tree.write("sys/class/net/bond0/bonding/slaves", "eth2 eth3\n");
+    tree.write("sys/class/net/storage/address", "52:54:00:ab:cd:07\n");
+    tree.write("proc/net/vlan/storage", "storage  VID: 7\t REORDER_HDR: 1\nDevice: bond0\nINGRESS\n");
     tree.write("sys/class/net/bond0/speed", "-1\n");
     tree.write("sys/class/net/eth0.100/address", "52:54:00:ab:cd:01\n");
     let infiniband = "80:00:02:08:fe:80:00:00:00:00:00:00:24:8a:07:03:00:aa:bb:cc";
@@ -130,7 +139,8 @@ fn disks_have_their_makers_names() {
         "serial": "WD-123", "vendor": "ATA", "wwn_with_extension": "0x5000c50001020304",
         "wwn_vendor_extension": null, "hctl": "0:0:0:0",
         "by_path": "/dev/disk/by-path/pci-0000:00:1f.2-ata-1.0", "logical_sectors": 512,
-        "physical_sectors": 4096, "tran": "sata"
+        "physical_sectors": 4096, "tran": "sata", "firmware": "1A01", "removable": false, "read_only": false,
+        "discard_max_bytes": 0, "provisioning": null, "numa_node": 1, "ineligible": []
     });
     assert_eq!(json!(disks[3]), sata);
     let nvme = &disks[2];
@@ -166,14 +176,20 @@ fn inventory_has_the_fields_of_ipa() {
             ("eth0", "52:54:00:ab:cd:01"),
             ("eth0.100", "52:54:00:ab:cd:01"),
             ("ib0", "24:8a:07:aa:bb:cc"),
+            ("storage", "52:54:00:ab:cd:07"),
         ]
     );
+    let [bond, _, vlan, _, named] = &inventory.interfaces[..] else { panic!("five interfaces") };
+    assert_eq!(json!(bond.bond), json!({"mode": "active-backup", "members": ["eth2", "eth3"]}));
+    assert_eq!(json!(vlan.vlan), json!({"id": 100, "parent": "eth0"}));
+    assert_eq!(json!(named.vlan), json!({"id": 7, "parent": "bond0"}));
     assert_eq!(
         json!(inventory.interfaces[1]),
         json!({
             "name": "eth0", "mac_address": "52:54:00:ab:cd:01", "ipv4_address": null, "ipv6_address": null,
             "has_carrier": true, "lldp": null, "vendor": "0x8086", "product": "0x1521", "client_id": null,
-            "biosdevname": null, "speed_mbps": 1000, "pci_address": "0000:00:03.0", "driver": "igb"
+            "biosdevname": "em2", "speed_mbps": 1000, "pci_address": "0000:00:03.0", "driver": "igb",
+            "firmware": null, "current_mac": null, "numa_node": 0, "bond": null, "vlan": null
         })
     );
     assert_eq!(inventory.interfaces[0].speed_mbps, None);
@@ -198,7 +214,10 @@ fn inventory_has_the_fields_of_ipa() {
     );
     assert_eq!(
         json!(inventory.boot),
-        json!({"current_boot_mode": "bios", "pxe_interface": "01-aa-bb-cc-dd-ee-ff"})
+        json!({
+            "current_boot_mode": "bios", "pxe_interface": "01-aa-bb-cc-dd-ee-ff",
+            "secure_boot": null, "setup_mode": null
+        })
     );
     assert_eq!((inventory.hostname.as_str(), inventory.bmc_address), ("ramdisk", None));
 
@@ -210,11 +229,79 @@ fn inventory_has_the_fields_of_ipa() {
 }
 
 #[test]
+fn what_the_machine_trusts_and_computes_with_is_told() {
+    let tree = machine();
+    let inventory = tree.machine().inventory();
+    assert_eq!((inventory.tpm, inventory.accelerators.len(), inventory.bmc_mac), (None, 0, None));
+
+    tree.write("sys/class/tpm/tpm0/tpm_version_major", "2\n");
+    tree.write("sys/class/tpm/tpm0/pcr-sha256/0", "00\n");
+    for (name, value) in [("SecureBoot", 1), ("SetupMode", 0)] {
+        let variable = format!("sys/firmware/efi/efivars/{name}-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+        tree.write(&variable, [6, 0, 0, 0, value]);
+    }
+    let gpu = "sys/bus/pci/devices/0000:81:00.0";
+    for (name, value) in [
+        ("vendor", "0x10de\n"),
+        ("device", "0x2330\n"),
+        ("class", "0x030200\n"),
+        ("subsystem_vendor", "0x10de\n"),
+        ("subsystem_device", "0x16c1\n"),
+        ("numa_node", "1\n"),
+        ("current_link_speed", "16.0 GT/s PCIe\n"),
+        ("max_link_speed", "32.0 GT/s PCIe\n"),
+        ("current_link_width", "8\n"),
+        ("max_link_width", "16\n"),
+    ] {
+        tree.write(&format!("{gpu}/{name}"), value);
+    }
+    for (address, class) in
+        [("0000:00:02.0", "0x030000"), ("0000:82:00.0", "0x120000"), ("0000:83:00.0", "0x0b4000")]
+    {
+        for (name, value) in [("vendor", "0xabcd"), ("device", "0x0001"), ("class", class)] {
+            tree.write(&format!("sys/bus/pci/devices/{address}/{name}"), value);
+        }
+    }
+    let inventory = tree.machine().inventory();
+    assert_eq!(json!(inventory.tpm), json!({"version": "2.0", "pcr_banks": ["sha256"]}));
+    assert_eq!((inventory.boot.secure_boot, inventory.boot.setup_mode), (Some(true), Some(false)));
+    let kinds: Vec<_> = inventory.accelerators.iter().map(|found| found.kind.as_str()).collect();
+    assert_eq!(kinds, ["VGA controller", "3D controller", "processing accelerator", "co-processor"]);
+    assert_eq!(
+        json!(inventory.accelerators[1]),
+        json!({
+            "pci_address": "0000:81:00.0", "class": "030200", "kind": "3D controller", "vendor": "0x10de",
+            "product": "0x2330", "subsystem_vendor": "0x10de", "subsystem_product": "0x16c1",
+            "vendor_name": "NVIDIA", "product_name": "H100 SXM5 80GB", "driver": null, "numa_node": 1,
+            "link": {"speed_gts": "16.0", "max_speed_gts": "32.0", "width": 8, "max_width": 16}
+        })
+    );
+    assert_eq!((&inventory.accelerators[0].vendor_name, &inventory.accelerators[0].link), (&None, &None));
+
+    // An old TPM under an old kernel; variables that are no flag.
+    fs::remove_file(tree.path("sys/class/tpm/tpm0/tpm_version_major")).unwrap();
+    tree.write("sys/class/tpm/tpm0/device/pcrs", "PCR-00: 00\n");
+    tree.write("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", [6, 0, 0, 0]);
+    let inventory = tree.machine().inventory();
+    assert_eq!(inventory.tpm.unwrap().version.as_deref(), Some("1.2"));
+    assert_eq!(inventory.boot.secure_boot, None);
+}
+
+#[test]
+fn a_controller_that_does_not_answer_is_one_without_address() {
+    let tree = machine();
+    tree.write("dev/ipmi0", "");
+    let inventory = tree.machine().inventory();
+    assert_eq!(inventory.bmc_address.as_deref(), Some("0.0.0.0"));
+    assert_eq!((inventory.bmc_v6address.as_deref(), inventory.bmc_mac), (Some("::/0"), None));
+}
+
+#[test]
 fn identity_passes_over_what_vendors_leave_unfilled() {
     let tree = machine();
     let identity = tree.machine().identity();
     assert_eq!(identity.system_uuid.as_deref(), Some("00112233-4455-6677-8899-aabbccddeeff"));
-    assert_eq!((identity.serial.as_deref(), identity.macs.len()), (Some("SER9"), 3));
+    assert_eq!((identity.serial.as_deref(), identity.macs.len()), (Some("SER9"), 4));
     tree.write("sys/firmware/dmi/tables/DMI", smbios("To Be Filled By O.E.M."));
     assert_eq!(tree.machine().identity().serial.as_deref(), Some("BOARD7"));
 

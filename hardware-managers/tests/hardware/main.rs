@@ -4,8 +4,12 @@
 
 mod boot_entry;
 mod cleaning;
+mod collectors;
 mod disk_image;
 mod dispatch;
+mod eligibility;
 mod hints;
 mod inventory;
+mod oracles;
+mod smbios;
 mod tree;

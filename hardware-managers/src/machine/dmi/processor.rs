@@ -62,7 +62,7 @@ pub(super) fn fields(structure: &Structure, version: (u8, u8)) -> Map<String, Va
             }
         }
         let bits = fields.word(0x26);
-        if bits & 0xfffc == 0 {
+        if bits & 0x00fc == 0 {
             fields.put("Characteristics", "None");
         } else {
             fields.put("Characteristics", of_bits(bits.into(), 2, words::PROCESSOR_CHARACTERISTICS));

@@ -116,3 +116,35 @@ proptest::proptest! {
         proptest::prop_assert!(told <= framed.len() - ETHERNET_HEADER);
     }
 }
+
+/// Needs the right to open packet sockets.
+#[test]
+fn a_frame_on_a_real_interface_is_heard() {
+    use std::os::fd::AsRawFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, bind, send, socket};
+
+    let loopback: LinkAddr = nix::ifaddrs::getifaddrs()
+        .unwrap()
+        .filter(|entry| entry.interface_name == "lo")
+        .find_map(|entry| entry.address?.as_link_addr().copied())
+        .unwrap();
+    let switch = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(switch.as_raw_fd(), &loopback).unwrap();
+    let heard_it = AtomicBool::new(false);
+    let (heard, failed) = std::thread::scope(|scope| {
+        // A switch repeats itself: the first frame may come before anybody listens.
+        scope.spawn(|| {
+            while !heard_it.load(Ordering::Relaxed) {
+                send(switch.as_raw_fd(), &frame(&[CHASSIS, PORT, (0, &[])]), MsgFlags::empty()).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let result = listen(&["lo".to_owned()], Duration::from_secs(60));
+        heard_it.store(true, Ordering::Relaxed);
+        result
+    });
+    assert!(failed.is_empty(), "{failed:?}");
+    assert_eq!(heard["lo"].iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [1, 2, 0]);
+}
