@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use tacit_protocol::ramdisk::EXTERNAL_MANAGERS;
 
 use crate::clock::uptime;
+use crate::front::{self, EraseArguments, InventoryArguments, StepsArguments};
 use crate::{init, serve};
 
 /// The deployment agent of a ramdisk: it answers the conductor and never calls.
@@ -23,6 +26,12 @@ enum Command {
     Init,
     /// Serve the API as a plain process.
     Serve(ServeArguments),
+    /// Print what is known of this machine, as JSON.
+    Inventory(InventoryArguments),
+    /// Print the steps that hardware managers offer here, as JSON.
+    Steps(StepsArguments),
+    /// Erase whole disks: print the plan, ask, erase, print the proof.
+    Erase(EraseArguments),
 }
 
 /// Arguments of `tacit-agent serve`.
@@ -37,6 +46,9 @@ pub(crate) struct ServeArguments {
     /// Only these disks exist for the agent. Plain files and loop devices are disks only when named here.
     #[arg(long = "disk", value_name = "DEVICE")]
     pub(crate) disks: Vec<PathBuf>,
+    /// Folder with hardware managers that are programs of their own.
+    #[arg(long, value_name = "DIR", default_value = EXTERNAL_MANAGERS)]
+    pub(crate) hardware_managers: PathBuf,
     /// Where the journal of operations is kept.
     #[arg(long, value_name = "DIR", default_value = "/run/tacit")]
     pub(crate) state_dir: PathBuf,
@@ -49,8 +61,8 @@ pub(crate) struct ServeArguments {
 ///
 /// # Errors
 ///
-/// When the agent cannot begin to serve. As the first process it never returns.
-pub fn run() -> Result<()> {
+/// When the agent cannot begin to serve, or a command has no result. As the first process it never returns.
+pub fn run() -> Result<ExitCode> {
     let process_start = uptime();
     let called_init = std::env::args_os()
         .next()
@@ -60,6 +72,12 @@ pub fn run() -> Result<()> {
     }
     match Cli::parse().command {
         Command::Init => init::run(process_start),
-        Command::Serve(arguments) => serve::run(arguments, process_start),
+        Command::Serve(arguments) => {
+            serve::run(arguments, process_start)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Inventory(arguments) => Ok(front::inventory(arguments)?.into()),
+        Command::Steps(arguments) => Ok(front::steps(arguments)?.into()),
+        Command::Erase(arguments) => Ok(front::erase(arguments)?.into()),
     }
 }

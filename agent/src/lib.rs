@@ -9,6 +9,7 @@ pub mod api;
 mod cli;
 pub mod clock;
 pub mod commands;
+mod front;
 mod init;
 pub mod jobs;
 pub mod logging;

@@ -1,0 +1,184 @@
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tacit_hardware::{
+    GenericHardwareManager, HardwareManager, Machine, Roots, StepContext, StepError, StepObserver,
+};
+use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof};
+
+use super::progress::Display;
+use super::question::{NoConsent, ask};
+use super::steps::print;
+use super::{Ending, EraseArguments, interrupt, words};
+
+const STEP: &str = "erase_devices";
+
+/// A plan is made without anybody watching.
+struct Silent;
+
+impl StepObserver for Silent {
+    fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: ProgressUnit) {}
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Plans, asks, erases, and shows the proofs.
+///
+/// # Errors
+///
+/// When the output cannot be written or signals cannot be watched; all that concerns devices is an [`Ending`].
+pub(crate) fn erase(arguments: EraseArguments) -> Result<Ending> {
+    let mut report = Report { json: arguments.json, document: json!({}) };
+    let ending = run(&arguments, &mut report)?;
+    report.print()?;
+    Ok(ending)
+}
+
+fn run(arguments: &EraseArguments, report: &mut Report) -> Result<Ending> {
+    let machine = Machine::new(Roots::default(), Some(arguments.devices.clone()));
+    if let Some(ending) = check_devices(arguments, &machine, report) {
+        return Ok(ending);
+    }
+    // Only what is built in: a manager from outside does not know which devices were named here.
+    let manager = GenericHardwareManager::new(machine);
+    let (node, ports) = (arguments.node(), json!([]));
+    let call = |dry_run: bool, observer: &dyn StepObserver| {
+        let args = arguments.step_arguments(dry_run);
+        manager.run_step(STEP, &StepContext { node: &node, ports: &ports, args: &args, observer })
+    };
+    let plans = match call(true, &Silent) {
+        Ok(mut result) => serde_json::from_value::<Vec<DevicePlan>>(result["plan"].take())?,
+        Err(error) => return Ok(report.error(&error)),
+    };
+    report.plans(&plans);
+    if plans.iter().any(|plan| plan.verdict == PlanVerdict::Refuse) {
+        return Ok(report.refused("nothing was touched, because not all devices may be erased"));
+    }
+    if arguments.dry_run {
+        return Ok(Ending::Done);
+    }
+    let targets = plans.iter().filter(|plan| plan.verdict == PlanVerdict::Erase).count();
+    if targets > 0 && !arguments.yes {
+        let question = format!("Everything on {targets} device(s) will be lost.");
+        match ask(&question) {
+            Ok(()) => {}
+            Err(NoConsent::Declined) => return Ok(report.refused("nothing was touched")),
+            Err(NoConsent::NotAsked) => {
+                return Ok(
+                    report.refused("nothing was touched: there is no terminal to ask on, and no --yes")
+                );
+            }
+        }
+    }
+    let stop = interrupt::watch()?;
+    let display = Display::new(Arc::clone(&stop));
+    let outcome = call(false, &display);
+    display.finish();
+    match outcome {
+        Ok(mut result) => {
+            report.proofs(&serde_json::from_value::<Vec<Proof>>(result["proofs"].take())?);
+            Ok(Ending::Done)
+        }
+        Err(error) => {
+            let ending = report.error(&error);
+            // A device that failed by itself while the others were stopped is told with them.
+            Ok(if stop.load(Ordering::SeqCst) && ending == Ending::Failed {
+                Ending::Cancelled
+            } else {
+                ending
+            })
+        }
+    }
+}
+
+/// Every name must be a whole disk, and none may be named twice.
+fn check_devices(arguments: &EraseArguments, machine: &Machine, report: &mut Report) -> Option<Ending> {
+    let disks = machine.disks();
+    for device in &arguments.devices {
+        let path = match fs::canonicalize(device) {
+            Ok(path) => path,
+            Err(error) => {
+                report.say(&format!("{}: {error}", device.display()));
+                return Some(Ending::Usage);
+            }
+        };
+        if !disks.iter().any(|disk| fs::canonicalize(&disk.name).is_ok_and(|known| known == path)) {
+            let name = device.display();
+            return Some(
+                report.refused(&format!("{name} is no whole disk, or an empty one; nothing was touched")),
+            );
+        }
+    }
+    None
+}
+
+/// What is said: text as it happens, or one document at the end.
+struct Report {
+    json: bool,
+    document: Value,
+}
+
+impl Report {
+    fn text(&self, text: &str) {
+        if !self.json {
+            println!("{text}");
+        }
+    }
+
+    /// To people, whatever the output is.
+    fn say(&mut self, text: &str) {
+        self.document["message"] = text.into();
+        eprintln!("tacit-agent: {text}");
+    }
+
+    fn plans(&mut self, plans: &[DevicePlan]) {
+        self.document["plan"] = json!(plans);
+        plans.iter().for_each(|plan| self.text(&words::plan(plan)));
+    }
+
+    fn proofs(&mut self, proofs: &[Proof]) {
+        self.document["proofs"] = json!(proofs);
+        proofs.iter().for_each(|proof| self.text(&words::proof(proof)));
+    }
+
+    fn refused(&mut self, text: &str) -> Ending {
+        self.say(text);
+        Ending::Refused
+    }
+
+    fn error(&mut self, error: &StepError) -> Ending {
+        self.document["error"] = json!({"class": error.class(), "details": error.details()});
+        let (word, devices, done) = match error {
+            StepError::Erase { failures, done, .. } => ("NOT ERASED", failures.as_slice(), done.as_slice()),
+            StepError::Halted { states, done, .. } => ("STOPPED", states.as_slice(), done.as_slice()),
+            _ => ("", [].as_slice(), [].as_slice()),
+        };
+        self.document["error"]["done"] = json!(done);
+        let list = devices.iter().map(|device| json!({"device": device.device, "state": device.reason}));
+        self.document["error"]["devices"] = list.collect();
+        for device in done {
+            self.text(&format!("{device}\n  erased and proven, or left alone as planned"));
+        }
+        for failure in devices {
+            self.text(&format!("{}\n  {word}: {}", failure.device, failure.reason));
+        }
+        if devices.is_empty() {
+            self.say(&error.details());
+        }
+        match error {
+            StepError::InvalidParameter { .. } => Ending::Usage,
+            StepError::Protected { .. } => Ending::Refused,
+            StepError::Halted { .. } | StepError::Cancelled { .. } => Ending::Cancelled,
+            _ => Ending::Failed,
+        }
+    }
+
+    fn print(&self) -> Result<()> {
+        if self.json { print(&self.document) } else { Ok(()) }
+    }
+}

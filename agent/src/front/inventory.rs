@@ -1,0 +1,51 @@
+use std::str::FromStr;
+
+use anyhow::{Result, anyhow};
+use serde_json::{Value, json};
+use tacit_hardware::{Collector, Machine, Roots};
+
+use super::steps::print;
+use super::{Ending, InventoryArguments};
+
+/// Prints the inventory, or what collectors find, as JSON.
+///
+/// # Errors
+///
+/// When the output cannot be written.
+pub(crate) fn inventory(arguments: InventoryArguments) -> Result<Ending> {
+    let machine = Machine::new(Roots::default(), None);
+    if arguments.collectors.is_empty() {
+        print(&serde_json::to_value(machine.inventory())?)?;
+        return Ok(Ending::Done);
+    }
+    let mut collectors = Vec::new();
+    for name in &arguments.collectors {
+        match Collector::from_str(name) {
+            Ok(collector) => collectors.push(collector),
+            Err(error) => {
+                eprintln!("tacit-agent: {error}");
+                return Ok(Ending::Usage);
+            }
+        }
+    }
+    let mut document = json!({});
+    let mut ending = Ending::Done;
+    for collector in collectors {
+        match machine.collect(collector) {
+            Ok(Value::Object(keys)) => {
+                for (key, value) in keys {
+                    document[key] = value;
+                }
+            }
+            Ok(other) => return Err(anyhow!("collector {collector} gives {other}")),
+            Err(problems) => {
+                for problem in problems {
+                    eprintln!("tacit-agent: collector {collector}: {problem}");
+                }
+                ending = Ending::Failed;
+            }
+        }
+    }
+    print(&document)?;
+    Ok(ending)
+}
