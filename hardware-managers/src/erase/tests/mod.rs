@@ -4,6 +4,7 @@ mod many;
 mod nvme;
 mod overwrite;
 mod planning;
+mod scsi;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
