@@ -16,6 +16,8 @@ const SANITIZE: u8 = 0x84;
 const EXIT_FAILURE_MODE: u32 = 1;
 pub(super) const LEAVE_MEDIA_VERIFICATION: u32 = 5;
 const INVERT: u32 = 1 << 8;
+/// A drive that says that it takes longer is not believed.
+const LONGEST_ESTIMATE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Generic status "Sanitize In Progress".
 const IN_PROGRESS: (u8, u8) = (0, 0x1d);
 
@@ -101,6 +103,7 @@ pub(crate) fn sanitize(
     let mut lines = Vec::new();
     let before = read_log(drive)?;
     let estimate = before.estimated_seconds(what).map(Duration::from_secs);
+    let estimate = estimate.filter(|estimate| *estimate <= LONGEST_ESTIMATE);
     let deadline = Deadline::new(what.deadline(drive.size_bytes(), estimate), wait);
     if before.state == SanitizeState::Running {
         lines.push("joined a sanitize operation that was already under way".to_owned());

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use tacit_blockdev::Drive;
+use proptest::prelude::*;
+use tacit_blockdev::{CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
 
 use super::erase;
 use crate::drives::sanitize::Overwrite;
@@ -302,4 +303,87 @@ fn a_drive_that_is_gone_leaves_gaps() {
     let facts = identify(&bench.drive, DriveKind::Nvme);
     assert!(facts.erase.is_empty() && !facts.unanswered.is_empty());
     assert_eq!(facts.health, DriveFacts::default().health);
+}
+
+/// Takes every command and answers with the same bytes again and again.
+struct Babbler {
+    bytes: Vec<u8>,
+}
+
+impl Drive for Babbler {
+    fn size_bytes(&self) -> u64 {
+        GIB
+    }
+
+    fn logical_sector(&self) -> u32 {
+        512
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn read_at(&self, _: u64, buf: &mut [u8]) -> Result<(), Error> {
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn discard(&self, _: u64, _: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn nvme(&self, _: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError> {
+        if let Transfer::FromDevice(buffer) = data {
+            buffer.iter_mut().zip(self.bytes.iter().cycle()).for_each(|(to, from)| *to = *from);
+        }
+        Ok(0)
+    }
+
+    fn nvme_namespace(&self) -> Result<u32, CommandError> {
+        Ok(1)
+    }
+
+    fn scsi(&self, _: &ScsiCommand<'_>, _: Transfer<'_>) -> Result<ScsiReply, CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+
+    fn opal_revert_by_psid(&self, _: &str) -> Result<(), CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a drive babbles, every question and every wait comes to an end.
+    #[test]
+    fn babble_neither_panics_nor_hangs(
+        bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0xff)], 1..5000),
+        image in proptest::collection::vec(any::<u8>(), 0..3000),
+    ) {
+        let drive = Babbler { bytes };
+        let clock = SimulatedClock::new();
+        let facts = identify(&drive, DriveKind::Nvme);
+        prop_assert!(facts.erase.len() < 10);
+        for method in ALL {
+            let wait = Wait { clock: &clock, progress: &|_| (), cancelled: &|| false };
+            let outcome = erase(&drive, method, Overwrite::default(), true, &wait);
+            prop_assert!(outcome.is_ok() || outcome.is_err_and(|error| !error.to_string().is_empty()));
+        }
+        let controller = super::Controller::read(&drive).unwrap();
+        let slots = super::FirmwareSlots::read(&drive).unwrap();
+        if let Ok(slot) = slots.choose(&controller, None) {
+            prop_assert!((1..=7).contains(&slot));
+        }
+        let sent = super::download(&drive, &controller, &image, &|_| ());
+        prop_assert_eq!(sent.is_ok(), !image.is_empty() && image.len() % 4 == 0);
+    }
 }

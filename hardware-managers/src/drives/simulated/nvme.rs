@@ -7,104 +7,10 @@ use std::time::Duration;
 
 use tacit_blockdev::{CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
 
+use super::nvme_pages::{self, SanitizeStatus};
+use super::nvme_traits::{NvmeFault, NvmeHealth, NvmeIdentity};
 use super::{Content, SimulatedClock};
 use crate::drives::Clock;
-
-/// What the controller says of itself. By default it can do everything, at once and well.
-#[derive(Clone, Debug)]
-pub struct NvmeIdentity {
-    pub serial: String,
-    pub model: String,
-    /// OACS: 1 is security, 2 format, 4 firmware, 8 namespaces.
-    pub optional_admin: u16,
-    /// SANICAP: 1 is crypto erase, 2 block erase, 4 overwrite.
-    pub sanitize: u32,
-    /// FNA: 3 reaches all namespaces, 4 is crypto erase.
-    pub format: u8,
-    /// FRMW: 1 is a read-only first slot, then the number of slots, 0x10 activation without a reset.
-    pub firmware_updates: u8,
-    /// FWUG, in 4 KiB.
-    pub firmware_granularity: u8,
-    /// MDTS, as the exponent to 4 KiB.
-    pub largest_transfer: u8,
-    /// All namespaces; the first is the one that this drive is.
-    pub namespaces: Vec<u32>,
-    pub metadata_bytes: u16,
-    /// DPS.
-    pub protection: u8,
-    /// Estimated seconds for overwrite, block erase and crypto erase.
-    pub estimates: [u32; 3],
-}
-
-impl Default for NvmeIdentity {
-    fn default() -> Self {
-        Self {
-            serial: "SIM0001".to_owned(),
-            model: "Simulated NVMe".to_owned(),
-            optional_admin: 0x06,
-            sanitize: 7,
-            format: 4,
-            firmware_updates: 3 << 1 | 0x10,
-            firmware_granularity: 1,
-            largest_transfer: 5,
-            namespaces: vec![1],
-            metadata_bytes: 0,
-            protection: 0,
-            estimates: [1600, 20, 2],
-        }
-    }
-}
-
-/// The health log.
-#[derive(Clone, Debug)]
-pub struct NvmeHealth {
-    pub critical_warning: u8,
-    pub spare_percent: u8,
-    pub spare_threshold: u8,
-    pub percentage_used: u8,
-    pub media_errors: u128,
-}
-
-impl Default for NvmeHealth {
-    fn default() -> Self {
-        Self {
-            critical_warning: 0,
-            spare_percent: 100,
-            spare_threshold: 10,
-            percentage_used: 3,
-            media_errors: 0,
-        }
-    }
-}
-
-/// What is wrong with the drive. Places are parts of 65536 of a sanitize operation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NvmeFault {
-    #[default]
-    None,
-    /// Sanitize stops there and the drive goes into failure mode.
-    SanitizeFails(u16),
-    /// Sanitize never gets further.
-    SanitizeHangs(u16),
-    /// The controller is reset there: for a minute nothing has an answer, and the drive goes on.
-    Resets(u16),
-    /// The drive is gone from there on.
-    Vanishes(u16),
-    /// The answer to a sanitize command is lost, although it was carried out.
-    AnswerLost,
-    /// A sanitize command is taken, and nothing happens.
-    Ignores,
-    /// A format command has no answer.
-    FormatHangs,
-    /// A format leaves 4 KiB blocks behind, whatever it was asked.
-    FormatChangesBlocks,
-    /// A sanitize operation can only be ended by the media verification state.
-    StopsForVerification,
-    /// Committed firmware is only active after a reset, whatever the drive promised.
-    ActivationNeedsReset,
-    /// Firmware is taken and put nowhere.
-    FirmwareLost,
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -268,76 +174,21 @@ impl SimulatedNvme {
         }
     }
 
-    fn controller(&self, state: &State) -> [u8; 4096] {
-        let mut data = [0; 4096];
-        data[0..2].copy_from_slice(&0x1234u16.to_le_bytes());
-        put_text(&mut data[4..24], &self.identity.serial);
-        put_text(&mut data[24..64], &self.identity.model);
-        put_text(&mut data[64..72], &state.firmware[usize::from(state.active_slot) - 1]);
-        data[77] = self.identity.largest_transfer;
-        data[256..258].copy_from_slice(&self.identity.optional_admin.to_le_bytes());
-        data[260] = self.identity.firmware_updates;
-        data[270] = 5;
-        data[319] = self.identity.firmware_granularity;
-        data[328..332].copy_from_slice(&self.identity.sanitize.to_le_bytes());
-        data[520] = 1 << 2;
-        data[524] = self.identity.format;
-        data
-    }
-
-    fn namespace(&self, state: &State) -> [u8; 4096] {
-        let mut data = [0; 4096];
-        let blocks = self.content.size_bytes() / u64::from(state.block_bytes);
-        data[..8].copy_from_slice(&blocks.to_le_bytes());
-        // Format 1: format 0 is the one that a careless format would leave.
-        data[25..27].copy_from_slice(&[1, 1]);
-        data[29] = self.identity.protection;
-        data[33] = 1;
-        data[104..120].fill(0xab);
-        data[130] = 9;
-        data[132..134].copy_from_slice(&self.identity.metadata_bytes.to_le_bytes());
-        data[134] = state.block_bytes.trailing_zeros() as u8;
-        data
-    }
-
     fn log(&self, state: &mut State, page: u32) -> Option<[u8; 512]> {
-        let mut data = [0; 512];
         match page {
-            2 => {
-                let health = &state.health;
-                data[0] = health.critical_warning;
-                data[1..3].copy_from_slice(&310u16.to_le_bytes());
-                data[3..6].copy_from_slice(&[
-                    health.spare_percent,
-                    health.spare_threshold,
-                    health.percentage_used,
-                ]);
-                data[160..176].copy_from_slice(&health.media_errors.to_le_bytes());
-            }
-            3 => {
-                data[0] = state.active_slot | state.next_slot << 4;
-                for (slot, revision) in state.firmware.iter().enumerate().filter(|(_, text)| !text.is_empty())
-                {
-                    put_text(&mut data[8 + 8 * slot..16 + 8 * slot], revision);
-                }
-            }
+            2 => Some(nvme_pages::health(&state.health)),
+            3 => Some(nvme_pages::slots(state.active_slot, state.next_slot, &state.firmware)),
             0x81 if self.identity.sanitize & 7 != 0 => {
                 let part = self.advance(state).min(0xffff) as u16;
-                let code = if state.sanitize.is_some() { 2 } else { state.outcome };
-                let status = code | if state.erased { 1 << 8 } else { 0 };
-                data[..2].copy_from_slice(&part.to_le_bytes());
-                data[2..4].copy_from_slice(&status.to_le_bytes());
-                data[4..8].copy_from_slice(&state.command.to_le_bytes());
-                for (place, seconds) in self.identity.estimates.iter().enumerate() {
-                    data[8 + 4 * place..12 + 4 * place].copy_from_slice(&seconds.to_le_bytes());
-                }
-                if state.sanitize.is_some() && part == 0xffff {
-                    data[36] = 5;
-                }
+                let running = state.sanitize.is_some();
+                let outcome = if running { 2 } else { state.outcome };
+                let verifying = running && part == 0xffff;
+                let status =
+                    SanitizeStatus { part, outcome, erased: state.erased, command: state.command, verifying };
+                Some(nvme_pages::sanitize(&self.identity, &status))
             }
-            _ => return None,
+            _ => None,
         }
-        Some(data)
     }
 
     fn sanitize(&self, state: &mut State, dwords: &[u32; 6]) -> Result<u32, CommandError> {
@@ -401,9 +252,16 @@ impl SimulatedNvme {
 
     fn download(&self, state: &mut State, dwords: &[u32; 6], data: &[u8]) -> Result<u32, CommandError> {
         let at = dwords[1] as usize * 4;
-        let granularity = usize::from(self.identity.firmware_granularity.max(1)) * 4096;
+        let granularity = match self.identity.firmware_granularity {
+            0 | 0xff => 4,
+            granularity => usize::from(granularity) * 4096,
+        };
+        let largest = match self.identity.largest_transfer {
+            0 => usize::MAX,
+            exponent => 4096 << exponent,
+        };
         let fits = at == state.download.len() && at.is_multiple_of(granularity);
-        if !fits || data.len() != (dwords[0] as usize + 1) * 4 {
+        if !fits || data.len() > largest || data.len() != (dwords[0] as usize + 1) * 4 {
             return refuse(INVALID_FIELD);
         }
         state.download.extend_from_slice(data);
@@ -436,11 +294,6 @@ impl SimulatedNvme {
 
 fn refuse((code_type, code): (u8, u8)) -> Result<u32, CommandError> {
     Err(CommandError::Nvme { code_type, code, do_not_retry: true })
-}
-
-fn put_text(field: &mut [u8], text: &str) {
-    field.fill(b' ');
-    field[..text.len()].copy_from_slice(text.as_bytes());
 }
 
 impl Drive for SimulatedNvme {
@@ -504,16 +357,14 @@ impl Drive for SimulatedNvme {
             },
             (0x06, Transfer::FromDevice(buffer)) => match command.dwords[0] & 0xff {
                 0 if command.namespace == self.identity.namespaces[0] => {
-                    fill(buffer, &self.namespace(&state))
+                    let blocks = self.content.size_bytes() / u64::from(state.block_bytes);
+                    fill(buffer, &nvme_pages::namespace(&self.identity, blocks, state.block_bytes))
                 }
-                1 => fill(buffer, &self.controller(&state)),
-                2 | 0x10 => {
-                    let mut list = [0; 4096];
-                    for (place, number) in self.identity.namespaces.iter().enumerate() {
-                        list[4 * place..4 * place + 4].copy_from_slice(&number.to_le_bytes());
-                    }
-                    fill(buffer, &list)
+                1 => {
+                    let running = &state.firmware[usize::from(state.active_slot) - 1];
+                    fill(buffer, &nvme_pages::controller(&self.identity, running))
                 }
+                2 | 0x10 => fill(buffer, &nvme_pages::namespaces(&self.identity)),
                 _ => refuse(INVALID_FIELD),
             },
             (0x10, _) => self.commit(&mut state, command.dwords[0]),

@@ -451,11 +451,6 @@ mod tests {
                 largest_transfer: transfer,
                 ..NvmeIdentity::default()
             };
-            // What has no restriction restricts nothing here, either.
-            let identity = match granularity {
-                0xff => NvmeIdentity { firmware_granularity: 1, ..identity },
-                _ => identity,
-            };
             let bench = Bench::new(identity);
             let image = firmware("2.0");
             bench.update(&request("2.0", &image, json!({})), &image).unwrap();
