@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tacit_blockdev::CommandError;
 
-use super::scsi::{AtaRegisters, Sense};
+use super::scsi::{ABORTED_COMMAND, AtaRegisters, Sense};
 
 /// Why a drive did not do what it was told, or did not say what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,15 @@ pub(crate) enum DriveError {
 }
 
 impl DriveError {
+    /// Whether an ATA drive aborted the command. Not every translation hands the registers on.
+    pub(super) fn is_aborted(&self) -> bool {
+        match self {
+            Self::Rejected { .. } => true,
+            Self::Refused { sense, .. } => sense.key == ABORTED_COMMAND,
+            _ => false,
+        }
+    }
+
     /// Whether the drive may be at work on its own: nothing else can be tried on it.
     pub(crate) fn still_working(&self) -> bool {
         match self {

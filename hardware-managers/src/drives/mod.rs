@@ -23,7 +23,8 @@ pub(crate) use erase::{EraseOptions, erase, settle};
 pub(crate) use error::DriveError;
 pub(crate) use facts::{
     Capacity, DriveFacts, DriveHealth, DriveKind, EraseCapability, EraseMethod, Provisioning, Reservations,
-    SecurityState, TcgState,
 };
+#[cfg(test)]
+pub(crate) use facts::{SecurityState, TcgState};
 pub(crate) use identify::identify;
-pub(crate) use sanitize::{Overwrite, Sanitize};
+pub(crate) use sanitize::Sanitize;

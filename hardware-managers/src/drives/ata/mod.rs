@@ -15,7 +15,7 @@ mod words;
 
 pub(crate) use facts::fill;
 pub(crate) use sanitize::{sanitize, settle};
-pub(crate) use security::{erase, recover};
+pub(crate) use security::erase;
 pub(crate) use trim::trim;
 
 pub(super) use command::{AtaCommand, AtaTransfer, send};

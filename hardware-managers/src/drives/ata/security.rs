@@ -58,7 +58,7 @@ pub(crate) fn erase(drive: &dyn Drive, enhanced: bool, wait: &Wait<'_>) -> Resul
     let start = wait.clock.now();
     let outcome = match set(drive, OURS) {
         // The drive says that it did not take the password. Any other failure may have left it there.
-        Err(error @ DriveError::Rejected { .. }) => return Err(error),
+        Err(error) if error.is_aborted() => return Err(error),
         Err(error) => Err(error),
         Ok(()) => erase_unit(drive, OURS, enhanced, timeout),
     };
@@ -99,7 +99,7 @@ pub(crate) fn recover(drive: &dyn Drive) -> Result<Option<String>, DriveError> {
         return match disable(drive, OURS) {
             Ok(()) => Ok(Some(format!("the password `{OURS}` that an erase had left behind was removed"))),
             // Somebody else's, and no obstacle.
-            Err(DriveError::Rejected { .. }) => Ok(None),
+            Err(error) if error.is_aborted() => Ok(None),
             Err(error) => Err(error),
         };
     }
@@ -110,7 +110,7 @@ pub(crate) fn recover(drive: &dyn Drive) -> Result<Option<String>, DriveError> {
                 let password = shown(password);
                 return Ok(Some(format!("the drive was locked; the password `{password}` was removed")));
             }
-            Err(DriveError::Rejected { .. }) => {}
+            Err(error) if error.is_aborted() => {}
             Err(error) => return Err(error),
         }
     }
@@ -146,7 +146,7 @@ fn undone(drive: &dyn Drive, error: DriveError, wait: &Wait<'_>) -> DriveError {
     loop {
         let removed = remove(drive);
         let waited = wait.clock.now().saturating_sub(start);
-        refusals += usize::from(matches!(removed, Err(DriveError::Rejected { .. })));
+        refusals += usize::from(removed.as_ref().is_err_and(DriveError::is_aborted));
         match removed {
             // It answers and holds no password: it is not erasing any more.
             Ok(()) => return ended(error),

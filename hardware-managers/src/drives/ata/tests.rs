@@ -1,13 +1,14 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use super::security::recover;
 use super::*;
+use crate::drives::sanitize::Overwrite;
 use crate::drives::simulated::{
     AtaTraits, Content, Misbehaviour, SimulatedAta, SimulatedClock, SimulatedTcg,
 };
 use crate::drives::{
-    DriveError, DriveFacts, DriveHealth, DriveKind, EraseMethod, Overwrite, Reservations, Sanitize, Wait,
-    identify,
+    DriveError, DriveFacts, DriveHealth, DriveKind, EraseMethod, Reservations, Sanitize, Wait, identify,
 };
 use tacit_blockdev::Drive as _;
 
@@ -147,8 +148,8 @@ fn a_frozen_drive_says_how_to_thaw_it() {
 
 #[test]
 fn passwords_that_are_known_to_be_left_behind() {
-    for password in ["tacit", "NULL", ""] {
-        let (drive, clock) = drive(AtaTraits::default());
+    for (password, terse) in [("tacit", false), ("NULL", false), ("", false), ("", true)] {
+        let (drive, clock) = drive(AtaTraits { terse, ..AtaTraits::default() });
         drive.lock_with(password);
         let evidence = erase(&drive, true, &wait(&clock)).unwrap();
         assert!(evidence[0].contains("was removed"), "{evidence:?}");

@@ -99,7 +99,7 @@ fn erase(drive: &dyn Drive, facts: &mut DriveFacts) {
             reads_zeroes: has.reads_zeroes || facts.provisioning.reads_zeroes,
         };
         if facts.provisioning.unmap {
-            let method = EraseMethod::Unmap { zeroes_guaranteed: facts.provisioning.reads_zeroes };
+            let method = EraseMethod::Unmap { zeroes_guaranteed: has.zeroes_guaranteed() };
             facts
                 .erase
                 .push(EraseCapability { unusable: inaccessible.clone(), ..EraseCapability::usable(method) });

@@ -113,6 +113,12 @@ impl BlockProvisioning {
             reads_zeroes: flags >> 2 & 1 != 0,
         }
     }
+
+    /// Whether all that is to be unmapped reads as zeros afterwards. UNMAP may leave blocks as they are; WRITE SAME
+    /// writes what it does not unmap (SBC-5, 4.7.3.4).
+    pub(crate) fn zeroes_guaranteed(self) -> bool {
+        self.write_same && self.reads_zeroes
+    }
 }
 
 #[cfg(test)]

@@ -21,4 +21,4 @@ pub(crate) use unmap::{unmap, write_same};
 
 pub(super) use command::{Failure, QUICK, send, send_once};
 pub(super) use inquiry::rotation_rate;
-pub(super) use sense::{ILLEGAL_REQUEST, UNIT_ATTENTION};
+pub(super) use sense::{ABORTED_COMMAND, ILLEGAL_REQUEST, UNIT_ATTENTION};

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tacit_blockdev::{Drive, Transfer};
+use tacit_blockdev::{CommandError, Drive, Transfer};
 
 use super::command::{Failure, QUICK, send, send_once};
 use super::sense::{ILLEGAL_REQUEST, NOT_READY, Sense, UNIT_ATTENTION};
@@ -65,9 +65,12 @@ pub(crate) fn sanitize(
 ///
 /// [`DriveError::Unfinished`]; that the operation failed is none.
 pub(crate) fn settle(drive: &dyn Drive, wait: &Wait<'_>) -> Result<Option<String>, DriveError> {
-    let sense = request_sense(drive)?;
-    if !sense.is_sanitizing() {
-        return Ok(None);
+    match request_sense(drive) {
+        Ok(sense) if sense.is_sanitizing() => {}
+        // What takes no commands, or answers with something else, sanitizes nothing.
+        Ok(_) | Err(DriveError::Malformed { .. }) => return Ok(None),
+        Err(DriveError::Command { source: CommandError::NoPassThrough, .. }) => return Ok(None),
+        Err(error) => return Err(error),
     }
     let worst = Sanitize::Overwrite(Overwrite { passes: 16, ..Overwrite::default() });
     let mut seen = None;

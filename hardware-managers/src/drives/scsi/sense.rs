@@ -8,6 +8,7 @@ pub(crate) const RECOVERED: u8 = 1;
 pub(crate) const NOT_READY: u8 = 2;
 pub(crate) const ILLEGAL_REQUEST: u8 = 5;
 pub(crate) const UNIT_ATTENTION: u8 = 6;
+pub(crate) const ABORTED_COMMAND: u8 = 11;
 
 /// LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS.
 const SANITIZING: (u8, u8) = (0x04, 0x1b);

@@ -2,10 +2,10 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use super::*;
+use crate::drives::sanitize::Overwrite;
 use crate::drives::simulated::{Content, Misbehaviour, ScsiTraits, SimulatedClock, SimulatedScsi};
 use crate::drives::{
-    DriveError, DriveFacts, DriveHealth, DriveKind, EraseMethod, Overwrite, Reservations, Sanitize, Wait,
-    identify,
+    DriveError, DriveFacts, DriveHealth, DriveKind, EraseMethod, Reservations, Sanitize, Wait, identify,
 };
 use tacit_blockdev::Drive as _;
 
@@ -190,6 +190,15 @@ fn hanging_vanishing_and_lying() {
 }
 
 #[test]
+fn what_takes_no_commands_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk");
+    std::fs::write(&path, [0; 4096]).unwrap();
+    let device = tacit_blockdev::Device::open(&path, tacit_blockdev::Access::ReadWrite).unwrap();
+    assert_eq!(settle(&device, &wait(&SimulatedClock::new())).unwrap(), None);
+}
+
+#[test]
 fn a_sanitize_that_somebody_else_began_is_waited_for() {
     let (drive, clock) = drive(ScsiTraits::default());
     assert_eq!(settle(&drive, &wait(&clock)).unwrap(), None);
@@ -211,7 +220,9 @@ fn unmapping_by_either_command_leaves_nothing_out() {
         let wait =
             Wait { clock: &clock, progress: &|share| heard.borrow_mut().push(share), cancelled: &|| false };
         let evidence = unmap(&drive, &wait).unwrap();
-        assert!(evidence[0].contains("promises zeros"), "{evidence:?}");
+        assert_eq!(evidence[0].contains("promises zeros"), write_same_unmaps, "{evidence:?}");
+        let method = EraseMethod::Unmap { zeroes_guaranteed: write_same_unmaps };
+        assert!(facts(&drive).erase.iter().any(|known| known.method == method));
         assert!(drive.commands().contains(if write_same_unmaps { &0x93 } else { &0x42 }));
         assert_eq!(survivors(&drive), 0);
         let heard = heard.into_inner();

@@ -26,7 +26,7 @@ const PIECE_TAKES: Duration = Duration::from_secs(600);
 /// command that failed.
 pub(crate) fn unmap(drive: &dyn Drive, wait: &Wait<'_>) -> Result<Vec<String>, DriveError> {
     let (limits, has) = provisioning(drive)?;
-    let promise = if has.reads_zeroes { "promises zeros" } else { "promises nothing" };
+    let promise = if has.zeroes_guaranteed() { "promises zeros" } else { "promises nothing" };
     let (how, commands) = if has.write_same {
         let most = write_same_blocks(&limits, drive.logical_sector());
         (

@@ -5,73 +5,11 @@ use tacit_blockdev::{CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiR
 
 use super::answer::{INVALID_COMMAND, INVALID_FIELD, check, give, gone, page, standard};
 use super::ata_identify::words;
+use super::ata_traits::AtaTraits;
+use super::ata_translation::{End, Registers, registers, translate};
 use super::clock::SimulatedClock;
 use super::content::Content;
 use super::operation::{Leaves, Misbehaviour, Operation, Reached};
-use super::tcg::SimulatedTcg;
-
-/// What kind of ATA drive is played.
-#[derive(Clone, Debug)]
-pub struct AtaTraits {
-    pub model: String,
-    pub serial: String,
-    pub firmware: String,
-    pub wwn: u64,
-    /// 1 for no rotation.
-    pub rotation: u16,
-    pub security: bool,
-    pub enhanced: bool,
-    /// Words 89 and 90, in two minutes.
-    pub erase_time: u16,
-    /// How long SECURITY ERASE UNIT and sanitize really take.
-    pub erase_takes: Duration,
-    /// After a successful erase the password is still there.
-    pub keeps_password: bool,
-    pub sanitize_crypto: bool,
-    pub sanitize_block: bool,
-    pub sanitize_overwrite: bool,
-    pub trim: bool,
-    pub trim_zeroes: bool,
-    /// SMART says that a threshold is exceeded.
-    pub failing: bool,
-    /// Behind the last address that can be reached.
-    pub hidden_sectors: u64,
-    pub misbehaviour: Misbehaviour,
-    /// The kernel lets TRUSTED RECEIVE through (`libata.allow_tpm`).
-    pub trusted_allowed: bool,
-    /// Registers come back in fixed format sense data, which has no room for all.
-    pub fixed_sense: bool,
-    pub tcg: Option<SimulatedTcg>,
-}
-
-impl Default for AtaTraits {
-    /// A solid state drive that can do everything, and is well.
-    fn default() -> Self {
-        Self {
-            model: "Simulated ATA drive".to_owned(),
-            serial: "SIM0ATA".to_owned(),
-            firmware: "FW01".to_owned(),
-            wwn: 0x5002_5388_0000_0001,
-            rotation: 1,
-            security: true,
-            enhanced: true,
-            erase_time: 1,
-            erase_takes: Duration::from_secs(90),
-            keeps_password: false,
-            sanitize_crypto: true,
-            sanitize_block: true,
-            sanitize_overwrite: true,
-            trim: true,
-            trim_zeroes: true,
-            failing: false,
-            hidden_sectors: 0,
-            misbehaviour: Misbehaviour::None,
-            trusted_allowed: true,
-            fixed_sense: false,
-            tcg: None,
-        }
-    }
-}
 
 /// The Security feature set of a drive (ACS-5, 4.18).
 #[derive(Clone, Debug, Default)]
@@ -109,21 +47,6 @@ pub struct SimulatedAta {
     content: Content,
     clock: SimulatedClock,
     state: Mutex<State>,
-}
-
-/// The registers of a command.
-struct Registers {
-    command: u8,
-    feature: u16,
-    count: u16,
-    lba: u64,
-}
-
-/// How a command ended, with the count and the address that it leaves.
-enum End {
-    Good { count: u16, lba: u64 },
-    Aborted { lba: u64 },
-    Lost(CommandError),
 }
 
 const GOOD: End = End::Good { count: 0, lba: 0 };
@@ -350,38 +273,6 @@ fn padded(password: &[u8]) -> [u8; 32] {
     padded
 }
 
-/// The registers as ATA PASS-THROUGH (16) carries them (SAT-5, 12.2.2).
-fn registers(cdb: &[u8]) -> Registers {
-    Registers {
-        command: cdb[14],
-        feature: u16::from_be_bytes([cdb[3], cdb[4]]),
-        count: u16::from_be_bytes([cdb[5], cdb[6]]),
-        lba: u64::from_be_bytes([0, 0, cdb[11], cdb[9], cdb[7], cdb[12], cdb[10], cdb[8]]),
-    }
-}
-
-/// What the translation makes of the end of a command.
-fn translate(end: End, wanted: bool, fixed: bool) -> Result<ScsiReply, CommandError> {
-    let (key, error, status, count, lba) = match end {
-        End::Lost(error) => return Err(error),
-        End::Good { .. } if !wanted => return Ok(ScsiReply::default()),
-        End::Good { count, lba } => (1, 0, 0x50, count, lba),
-        End::Aborted { lba } => (0x0b, 0x04, 0x51, 0, lba),
-    };
-    let code = if key == 1 { 0x1d } else { 0 };
-    let [_, _, l5, l4, l3, l2, l1, l0] = lba.to_be_bytes();
-    let [c1, c0] = count.to_be_bytes();
-    let sense = if fixed {
-        let upper = u8::from(c1 != 0) << 6 | u8::from(l5 | l4 | l3 != 0) << 5;
-        vec![0x70, 0, key, error, status, 0x40, c0, 10, upper, l0, l1, l2, 0, code, 0, 0, 0, 0]
-    } else {
-        vec![
-            0x72, key, 0, code, 0, 0, 0, 14, 0x09, 12, 1, error, c1, c0, l3, l0, l4, l1, l5, l2, 0x40, status,
-        ]
-    };
-    Ok(ScsiReply { status: 2, sense, residual: 0 })
-}
-
 impl Drive for SimulatedAta {
     fn size_bytes(&self) -> u64 {
         self.content.size_bytes()
@@ -441,6 +332,9 @@ impl Drive for SimulatedAta {
                 }
                 let wanted = cdb[2] & 0x20 != 0;
                 let end = self.run(&mut state, &registers, command.timeout, data);
+                if state.traits.terse && matches!(end, End::Aborted { .. }) {
+                    return Ok(check(0x0b, (0, 0)));
+                }
                 translate(end, wanted, state.traits.fixed_sense)
             }
             0x12 if cdb[1] & 1 == 0 => {

@@ -1,5 +1,6 @@
 use super::answer::padded;
-use super::ata::{AtaTraits, Security};
+use super::ata::Security;
+use super::ata_traits::AtaTraits;
 
 /// IDENTIFY DEVICE data of a simulated drive (ACS-5, 7.13), with its checksum.
 pub(super) fn words(traits: &AtaTraits, security: &Security, bytes: u64, logical_sector: u32) -> Vec<u8> {

@@ -3,74 +3,12 @@ use std::time::Duration;
 
 use tacit_blockdev::{CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
 
-use super::answer::{INVALID_COMMAND, INVALID_FIELD, check, fixed, give, gone, page, standard};
+use super::answer::{INVALID_COMMAND, INVALID_FIELD, check, fixed, give, gone};
 use super::clock::SimulatedClock;
 use super::content::Content;
-use super::operation::{Leaves, Misbehaviour, Operation, Reached};
-use super::tcg::SimulatedTcg;
-
-/// What kind of SCSI disk is played.
-#[derive(Clone, Debug)]
-pub struct ScsiTraits {
-    pub vendor: String,
-    pub product: String,
-    pub revision: String,
-    pub serial: String,
-    pub naa: u64,
-    /// As in VPD page B1h: 1 for no rotation.
-    pub rotation: u16,
-    pub unmap: bool,
-    /// WRITE SAME (16) unmaps, too.
-    pub write_same_unmaps: bool,
-    pub reads_zeroes: bool,
-    /// Blocks that one UNMAP takes.
-    pub unmap_blocks: u32,
-    pub sanitize_crypto: bool,
-    pub sanitize_block: bool,
-    pub sanitize_overwrite: bool,
-    /// Takes no operation that could be left after a failure.
-    pub no_unrestricted_exit: bool,
-    /// How long a sanitize takes.
-    pub sanitize_takes: Duration,
-    pub misbehaviour: Misbehaviour,
-    /// Of other initiators.
-    pub keys: Vec<u64>,
-    pub holder: Option<u64>,
-    /// Code and qualifier of an informational exception.
-    pub exception: (u8, u8),
-    /// Unit attentions that are told first.
-    pub attentions: usize,
-    pub tcg: Option<SimulatedTcg>,
-}
-
-impl Default for ScsiTraits {
-    /// A solid state drive that can do everything, and is well.
-    fn default() -> Self {
-        Self {
-            vendor: "TACIT".to_owned(),
-            product: "Simulated disk".to_owned(),
-            revision: "0001".to_owned(),
-            serial: "SIM0SCSI".to_owned(),
-            naa: 0x5000_c500_0000_0001,
-            rotation: 1,
-            unmap: true,
-            write_same_unmaps: true,
-            reads_zeroes: true,
-            unmap_blocks: 0x10_0000,
-            sanitize_crypto: true,
-            sanitize_block: true,
-            sanitize_overwrite: true,
-            no_unrestricted_exit: false,
-            sanitize_takes: Duration::from_secs(120),
-            misbehaviour: Misbehaviour::None,
-            keys: Vec::new(),
-            holder: None,
-            exception: (0, 0),
-            attentions: 0,
-            tcg: None,
-        }
-    }
-}
+use super::operation::{Leaves, Operation, Reached};
+use super::scsi_answers::{inquiry, reservations, supported};
+use super::scsi_traits::ScsiTraits;
 
 #[derive(Clone, Debug, Default)]
 enum Sanitizing {
@@ -276,68 +214,6 @@ impl SimulatedScsi {
         self.content.fill(from..from + length, byte);
         ScsiReply::default()
     }
-}
-
-fn inquiry(traits: &ScsiTraits, cdb: &[u8], data: Transfer<'_>) -> ScsiReply {
-    if cdb[1] & 1 == 0 {
-        return give(data, &standard(&traits.vendor, &traits.product, &traits.revision));
-    }
-    let answer = match cdb[2] {
-        0x00 => page(0, &[0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2]),
-        0x80 => page(0x80, traits.serial.as_bytes()),
-        0x83 => {
-            let mut designator = vec![1, 3, 0, 8];
-            designator.extend(traits.naa.to_be_bytes());
-            page(0x83, &designator)
-        }
-        0xb0 => {
-            let mut limits = vec![0; 60];
-            let blocks = if traits.unmap { traits.unmap_blocks } else { 0 };
-            limits[16..20].copy_from_slice(&blocks.to_be_bytes());
-            limits[20..24].copy_from_slice(&1u32.to_be_bytes());
-            page(0xb0, &limits)
-        }
-        0xb1 => {
-            let mut characteristics = vec![0; 60];
-            characteristics[..2].copy_from_slice(&traits.rotation.to_be_bytes());
-            page(0xb1, &characteristics)
-        }
-        0xb2 => {
-            let flags = u8::from(traits.unmap) << 7
-                | u8::from(traits.write_same_unmaps) << 6
-                | u8::from(traits.reads_zeroes) << 2;
-            page(0xb2, &[0, flags, 2, 0])
-        }
-        _ => return check(5, INVALID_FIELD),
-    };
-    give(data, &answer)
-}
-
-fn supported(traits: &ScsiTraits, cdb: &[u8]) -> Vec<u8> {
-    let has = match (cdb[2] & 7, cdb[3], cdb[5]) {
-        (2, 0x48, 0x01) => traits.sanitize_overwrite,
-        (2, 0x48, 0x02) => traits.sanitize_block,
-        (2, 0x48, 0x03) => traits.sanitize_crypto,
-        (1, 0x93, _) => true,
-        _ => false,
-    };
-    vec![0, if has { 3 } else { 1 }, 0, 2, 0, 0]
-}
-
-fn reservations(traits: &ScsiTraits, service_action: u8) -> Vec<u8> {
-    let mut body = Vec::new();
-    match (service_action, traits.holder) {
-        (0, _) => traits.keys.iter().for_each(|key| body.extend(key.to_be_bytes())),
-        (1, Some(holder)) => {
-            body.extend(holder.to_be_bytes());
-            body.extend([0, 0, 0, 0, 0, 5, 0, 0]);
-        }
-        _ => {}
-    }
-    let mut answer = vec![0, 0, 0, 1];
-    answer.extend((body.len() as u32).to_be_bytes());
-    answer.extend(body);
-    answer
 }
 
 impl Drive for SimulatedScsi {
