@@ -4,6 +4,8 @@
 mod answer;
 mod ata;
 mod ata_identify;
+mod ata_traits;
+mod ata_translation;
 mod clock;
 mod content;
 mod nvme;
@@ -11,13 +13,17 @@ mod nvme_pages;
 mod nvme_traits;
 mod operation;
 mod scsi;
+mod scsi_answers;
+mod scsi_traits;
 mod tcg;
 
-pub use ata::{AtaTraits, SimulatedAta};
+pub use ata::SimulatedAta;
+pub use ata_traits::AtaTraits;
 pub use clock::SimulatedClock;
 pub use content::Content;
 pub use nvme::{FIRMWARE_MAGIC, SimulatedNvme};
 pub use nvme_traits::{NvmeFault, NvmeHealth, NvmeIdentity};
 pub use operation::Misbehaviour;
-pub use scsi::{ScsiTraits, SimulatedScsi};
+pub use scsi::SimulatedScsi;
+pub use scsi_traits::ScsiTraits;
 pub use tcg::SimulatedTcg;
