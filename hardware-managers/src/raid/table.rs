@@ -20,7 +20,12 @@ const ESP_TYPE: [u8; 16] =
 const RAID_MBR: u8 = 0xfd;
 
 /// Begins the names of the partitions that take a copy of the EFI system partition.
-pub(super) const HOLDER_NAME: &str = "uefi-holder-";
+const HOLDER_NAME: &str = "uefi-holder-";
+
+/// Whether a partition is one that firmware reads.
+pub(super) fn is_system_partition(kind: PartitionKind) -> bool {
+    matches!(kind, PartitionKind::Gpt { type_guid: ESP_TYPE, .. })
+}
 
 /// Writes a table of these partitions to an otherwise empty disk and proves by reading that it is there. `number` is
 /// the disk's own among the members.
@@ -192,9 +197,10 @@ mod tests {
         let path = folder.path().join("disk");
         write(&disk(&path, 4096), Label::Gpt, &slots(Label::Gpt), 0).unwrap();
         write(&disk(&path, 512), Label::Msdos, &slots(Label::Msdos), 0).unwrap();
-        let arguments = ["--show", "--raw", "--noheadings", "--output", "NR,START,SECTORS,TYPE"];
-        let output = Command::new("partx").args(arguments).arg(&path).output().unwrap();
+        let output = Command::new("sgdisk").arg("-p").arg(&path).output().unwrap();
         let listed = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(listed, "1 16384 32768 0xfd\n2 49152 16384 0xfd\n");
+        for expected in ["valid MBR", "16384           49151", "49152           65535", "FD00"] {
+            assert!(listed.contains(expected), "{expected}: {listed}");
+        }
     }
 }
