@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, of_bits};
+use super::fields::{Fields, of_bits, size};
 use super::words;
 use crate::machine::smbios::Structure;
 
@@ -56,7 +56,7 @@ fn runtime_size(bytes: u32) -> String {
 /// In units of 64 KiB, or, from 16 MiB on, in the unit that the extended size names.
 fn rom_size(code: u8, extended: u16) -> String {
     if code != 0xff {
-        return format!("{} kB", (u32::from(code) + 1) << 6);
+        return size((u64::from(code) + 1) << 6, 1);
     }
     let unit = match extended >> 14 {
         0 => "MB",

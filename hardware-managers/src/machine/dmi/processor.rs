@@ -62,6 +62,7 @@ pub(super) fn fields(structure: &Structure, version: (u8, u8)) -> Map<String, Va
             }
         }
         let bits = fields.word(0x26);
+        // As dmidecode, which takes the two last characteristics for none when they stand alone.
         if bits & 0x00fc == 0 {
             fields.put("Characteristics", "None");
         } else {
