@@ -20,6 +20,9 @@ pub enum BootEntryError {
     NotKept { variable: String },
     #[error("the firmware did not remove {variable}")]
     StillThere { variable: String },
+    /// The system is on software RAID, and its disks got no EFI system partition of their own.
+    #[error("no copies of the EFI system partition of {disk}: {problem}")]
+    Replicas { disk: String, problem: String },
     /// Deleted variables may hold their place until the next start of the machine.
     #[error(
         "the firmware's memory is full: {variable} cannot be written; removing entries and restarting may help"

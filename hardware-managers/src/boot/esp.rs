@@ -56,6 +56,14 @@ pub(super) fn find(device: &Device, wanted: Option<&str>) -> Result<Table, Error
     Ok(Table::Mbr(systems))
 }
 
+/// A partition of a GPT as firmware would name it.
+pub(super) fn of_partition(part: &Partition) -> Option<SystemPartition> {
+    match part.kind {
+        PartitionKind::Gpt { unique_guid, .. } => Some(system_partition(part, Signature::Gpt(unique_guid))),
+        _ => None,
+    }
+}
+
 fn system_partition(part: &Partition, signature: Signature) -> SystemPartition {
     let drive =
         HardDrive { partition: part.number, start_lba: part.start_lba, sectors: part.sectors, signature };

@@ -22,11 +22,17 @@ pub(super) struct Window<'a> {
     position: u64,
     cached: Option<(u64, Vec<u8>)>,
     read_so_far: u64,
+    budget: u64,
 }
 
 impl<'a> Window<'a> {
     pub(super) fn new(device: &'a Device, start: u64, length: u64) -> Self {
-        Self { device, start, length, position: 0, cached: None, read_so_far: 0 }
+        Self::with_budget(device, start, length, BUDGET)
+    }
+
+    /// With a bound of its own on the bytes that are read.
+    pub(super) fn with_budget(device: &'a Device, start: u64, length: u64, budget: u64) -> Self {
+        Self { device, start, length, position: 0, cached: None, read_so_far: 0, budget }
     }
 
     fn block(&mut self, at: u64) -> io::Result<&[u8]> {
@@ -54,7 +60,7 @@ impl Read for Window<'_> {
         self.position += count as u64;
         // Counted whether or not it came from the cache: a circle may lie within one block.
         self.read_so_far += COST_OF_A_READ.max(count as u64);
-        if self.read_so_far > BUDGET {
+        if self.read_so_far > self.budget {
             return Err(io::Error::other("the file system's structures do not come to an end"));
         }
         Ok(count)

@@ -13,8 +13,10 @@ use super::esp::{SystemPartition, Table, find};
 use super::fat::Window;
 use super::load_option::LoadOption;
 use super::loader::{Loader, choose, firmware_architecture};
+use super::replicate::install_on_array;
 use super::report::{BootEntryOutcome, BootEntryReport, BootEntryRequest};
 use crate::machine::Machine;
+use crate::raid::is_array;
 
 /// Label of an entry for the removable-media path, which says nothing of what it starts.
 const DEFAULT_LABEL: &str = "Tacit";
@@ -23,7 +25,8 @@ const DEFAULT_LABEL: &str = "Tacit";
 /// Machines that booted without UEFI or whose firmware variables are out of reach are left as they are: there the
 /// removable-media path or the MBR decides.
 ///
-/// The disk is only read.
+/// The disk is only read, unless it is an array of software RAID: then every disk of it gets a copy of the EFI
+/// system partition, and an entry.
 ///
 /// # Errors
 ///
@@ -60,6 +63,9 @@ pub fn install_boot_entry(
         Table::None => return Ok(BootEntryReport::skipped("the disk has no partition table")),
     };
     let label = request.label.as_deref().unwrap_or(DEFAULT_LABEL);
+    if is_array(machine, &name) {
+        return install_on_array(machine, &variables, &name, &device, &systems, request, label);
+    }
     let Some((system, loader)) = first_loader(&device, &name, &systems, label)? else {
         return Ok(BootEntryReport::skipped("the EFI system partition holds no loader for this processor"));
     };
@@ -72,7 +78,7 @@ fn same_device(machine: &Machine, known: &str, asked: &Path) -> bool {
 }
 
 /// The first system partition with something to start.
-fn first_loader(
+pub(super) fn first_loader(
     device: &Device,
     disk: &str,
     systems: &[SystemPartition],
@@ -107,7 +113,7 @@ fn read_loader(device: &Device, system: &SystemPartition, label: &str) -> io::Re
         .unwrap_or_else(|_| Err(io::Error::other("the file system is damaged")))
 }
 
-fn install(
+pub(super) fn install(
     variables: &EfiVars,
     system: &SystemPartition,
     loader: &Loader,

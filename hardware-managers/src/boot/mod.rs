@@ -1,6 +1,7 @@
 //! Firmware boot entries for a deployed disk (boot contract §G, IPA contract §8.8).
 
 mod clean;
+mod copy;
 mod device_path;
 mod efivars;
 mod entries;
@@ -10,6 +11,7 @@ mod fat;
 mod install;
 mod load_option;
 mod loader;
+mod replicate;
 mod report;
 
 pub(crate) use clean::STEPS;

@@ -28,8 +28,6 @@ pub(super) enum RaidError {
     Left { left: Vec<String> },
     #[error("the EFI system partition's copy cannot be made: {problem}")]
     SystemPartition { problem: String },
-    #[error("the EFI system partition of {device} cannot be copied")]
-    Files { device: String, source: io::Error },
     #[error("cancelled after {done} of {total} disks")]
     Cancelled { done: usize, total: usize },
 }

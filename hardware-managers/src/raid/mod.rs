@@ -15,9 +15,11 @@ mod played;
 mod step;
 mod superblock;
 mod survey;
+mod system_partition;
 mod table;
 
 pub(crate) use step::STEPS;
+pub(crate) use system_partition::{Replicas, is_array, replicas, settle};
 
 /// Name of the array that holds the copies of the EFI system partition.
 const SYSTEM_PARTITION: &str = "esp";
