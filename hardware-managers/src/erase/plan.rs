@@ -169,6 +169,9 @@ fn remarks(facts: &DriveFacts, findings: &Findings) -> Vec<String> {
     if facts.sanitizing.is_some() {
         lines.push("a sanitize operation is under way in the drive: it is waited for first".to_owned());
     }
+    if facts.security.is_some_and(|security| security.locked) {
+        lines.push("locked by a password: those that erasing is known to leave behind are tried".to_owned());
+    }
     if facts.sanitize_failed {
         lines.push("the last sanitize operation failed".to_owned());
     }
@@ -224,7 +227,7 @@ fn choose(
                     continue;
                 }
                 has_own = true;
-                if let Some(problem) = &capability.unusable {
+                if let (Some(problem), None) = (&capability.unusable, facts.sanitizing) {
                     excluded.push(format!("{}: {problem}", method.name()));
                     continue;
                 }
@@ -236,7 +239,10 @@ fn choose(
                     ));
                     continue;
                 }
-                "the drive supports it".to_owned()
+                match facts.sanitizing {
+                    None => "the drive supports it".to_owned(),
+                    Some(_) => "the drive supports it, once it is done with what is under way".to_owned(),
+                }
             }
             Method::Discard if policy.choice != Choice::Only(method) && !policy.discard => continue,
             Method::Discard if !findings.discards => {

@@ -88,12 +88,23 @@ fn a_frozen_drive_is_sanitised_where_it_can_be_and_refused_elsewhere() {
 }
 
 #[test]
-fn a_drive_locked_by_somebody_is_refused_with_its_reason() {
+fn a_drive_locked_by_somebody_is_not_erased_and_one_locked_by_a_cut_off_erasure_is() {
     let (clock, drive) = ata(old_disk());
     drive.lock_with("somebody's");
-    let run = erase(&clock, drive, json!({}), json!({}));
-    assert_eq!(run.plans[0].verdict, PlanVerdict::Refuse, "{:?}", run.plans[0]);
-    assert!(run.plans[0].reasons.iter().any(|reason| reason.contains("lock")), "{:?}", run.plans[0].reasons);
+    let run = erase(&clock, drive.clone(), json!({}), json!({}));
+    assert!(
+        run.plans[0].reasons.iter().any(|reason| reason.contains("locked")),
+        "{:?}",
+        run.plans[0].reasons
+    );
+    let error = run.outcome.unwrap_err();
+    assert!(error.details().contains("no marks could be written"), "{}", error.details());
+    assert!(drive.has_password());
+
+    drive.lock_with("NULL");
+    let proofs = erase(&clock, drive.clone(), json!({}), json!({})).outcome.unwrap();
+    assert_eq!(proofs[0].method, "ata-security-erase-enhanced");
+    assert!(!drive.has_password());
 }
 
 #[test]
