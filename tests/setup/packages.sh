@@ -10,6 +10,8 @@ wanted=(
     qemu-system-x86 qemu-utils ovmf libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libvirt-dev   # virtual servers
     systemd-boot-efi xorriso mtools dosfstools gdisk e2fsprogs busybox-static cpio faketime zstd xz-utils kmod       # images
     nftables tcpdump iproute2 nginx openssl curl jq file                                                    # the lab's network
+    mdadm                                                                                                   # software RAID
+    dmidecode                                                                                            # what the inventory is compared with
     mmdebstrap                                                                                              # the demo's Debian
 )
 [ $# = 0 ] || wanted=("$@")
