@@ -1,11 +1,13 @@
 //! Which manager is asked, and whose steps are offered (IPA contract §4).
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value, json};
 use tacit_hardware::{
-    GenericHardwareManager, HardwareManager, Managers, StepContext, StepError, StepFamily, StepObserver,
-    StepOutcome, SupportLevel,
+    DeviceAnswer, DeviceKind, GenericHardwareManager, HardwareManager, Managers,
+    MellanoxDeviceHardwareManager, StepContext, StepError, StepFamily, StepObserver, StepOutcome,
+    SupportLevel,
 };
 use tacit_model::{ProgressUnit, Step};
 
@@ -106,15 +108,147 @@ fn best_manager_that_has_the_step_runs_it() {
 }
 
 #[test]
-fn generic_manager_offers_the_metadata_wipe() {
+fn generic_manager_offers_ipa_s_steps() {
     let managers = Managers::new(vec![Arc::new(GenericHardwareManager::new(Tree::new().machine()))]);
-    let expected = |priority: i32| {
-        json!({"GenericHardwareManager": [{
-            "interface": "deploy", "step": "erase_devices_metadata", "priority": priority,
-            "reboot_requested": false, "abortable": true
-        }]})
-    };
-    assert_eq!(json!(managers.clean_steps()), expected(99));
-    assert_eq!(json!(managers.deploy_steps()), expected(0));
+    for (family, priority) in [(StepFamily::Clean, 99), (StepFamily::Deploy, 0)] {
+        let steps = managers.steps(family, &json!({}), &json!([])).unwrap();
+        let metadata = steps["GenericHardwareManager"]
+            .iter()
+            .find(|step| step.step == "erase_devices_metadata")
+            .unwrap();
+        assert_eq!((metadata.priority, metadata.interface.as_str()), (priority, "deploy"));
+        assert!(metadata.abortable && !metadata.reboot_requested);
+    }
     assert_eq!(json!(managers.versions()), json!({"generic_hardware_manager": "1.2"}));
+}
+
+/// One that says something to devices, and notes when it is initialised.
+struct Filter {
+    class: &'static str,
+    level: SupportLevel,
+    answer: fn(&Value) -> DeviceAnswer,
+    initialised: Arc<Mutex<Vec<&'static str>>>,
+    evaluated: AtomicUsize,
+}
+
+fn filter(
+    class: &'static str,
+    level: SupportLevel,
+    initialised: &Arc<Mutex<Vec<&'static str>>>,
+    answer: fn(&Value) -> DeviceAnswer,
+) -> Arc<Filter> {
+    Arc::new(Filter {
+        class,
+        level,
+        answer,
+        initialised: initialised.clone(),
+        evaluated: AtomicUsize::new(0),
+    })
+}
+
+impl HardwareManager for Filter {
+    fn name(&self) -> &str {
+        self.class
+    }
+    fn class(&self) -> &str {
+        self.class
+    }
+    fn version(&self) -> &str {
+        "1"
+    }
+    fn evaluate_hardware_support(&self) -> SupportLevel {
+        self.evaluated.fetch_add(1, Ordering::Relaxed);
+        self.level
+    }
+    fn initialize(&self) -> Result<(), StepError> {
+        self.initialised.lock().unwrap().push(self.class);
+        Ok(())
+    }
+    fn clean_steps(&self) -> Vec<Step> {
+        Vec::new()
+    }
+    fn deploy_steps(&self) -> Vec<Step> {
+        Vec::new()
+    }
+    fn run_step(&self, step: &str, _: &StepContext<'_>) -> Result<Value, StepError> {
+        Err(StepError::Unsupported { manager: self.class.into(), step: step.into() })
+    }
+    fn filter_devices(&self, kind: DeviceKind, devices: &[Value]) -> Result<Vec<DeviceAnswer>, StepError> {
+        match kind {
+            DeviceKind::Disk => Ok(devices.iter().map(self.answer).collect()),
+            _ => Err(StepError::Unsupported { manager: self.class.into(), step: "filter_device".into() }),
+        }
+    }
+}
+
+#[test]
+fn the_first_that_says_something_about_a_device_decides() {
+    let tree = Tree::new();
+    for name in ["vda", "vdb", "vdc"] {
+        tree.disk(name, 8 << 20);
+    }
+    let machine = tree.machine();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    // The best one hides a disk and describes another; the next one hides all that it is asked about but one.
+    let best =
+        filter("Best", SupportLevel::Beyond(7), &order, |device| match device["name"].as_str().unwrap() {
+            "/dev/vda" => DeviceAnswer::Hide("mine".into()),
+            "/dev/vdb" => {
+                let mut other = device.clone();
+                other["model"] = json!("Best");
+                DeviceAnswer::Replace(other)
+            }
+            _ => DeviceAnswer::Pass,
+        });
+    let next = filter("Next", SupportLevel::ServiceProvider, &order, |device| {
+        assert_eq!(device["name"], "/dev/vdc");
+        DeviceAnswer::Pass
+    });
+    let absent = filter("Absent", SupportLevel::None, &order, |_| panic!("it is not of this machine"));
+    let managers = Managers::new(vec![absent.clone(), next.clone(), best.clone()]);
+    managers.attach(&machine);
+    let shown: Vec<(String, Option<String>)> =
+        machine.clone().disks().into_iter().map(|disk| (disk.name, disk.model)).collect();
+    assert_eq!(shown, [("/dev/vdb".into(), Some("Best".into())), ("/dev/vdc".into(), None)]);
+    machine.disks();
+    assert_eq!(*order.lock().unwrap(), ["Best", "Next"]);
+    assert!([best, next, absent].iter().all(|manager| manager.evaluated.load(Ordering::Relaxed) == 1));
+}
+
+#[test]
+fn all_managers_are_asked_and_one_failure_is_the_outcome() {
+    let good = || Arc::new(fake("A", SupportLevel::Generic, &[]));
+    let managers = Managers::new(vec![good(), Arc::new(fake("B", SupportLevel::Mainline, &[]))]);
+    let unsupported = || StepError::Unsupported { manager: "any".into(), step: "m".into() };
+    let classes = |wanted: &'static [&'static str]| {
+        managers.every("m", |manager| {
+            let class = manager.class();
+            if wanted.contains(&class) { Ok(class.to_lowercase()) } else { Err(unsupported()) }
+        })
+    };
+    assert_eq!(json!(classes(&["A", "B"]).unwrap()), json!({"A": "a", "B": "b"}));
+    assert_eq!(json!(classes(&["A"]).unwrap()), json!({"A": "a"}));
+    assert_eq!(classes(&[]), Err(StepError::NoManager { step: "m".into() }));
+    let failure = StepError::Cancelled { done: 0, total: 1 };
+    let outcome = managers.every("m", |manager| match manager.class() {
+        "B" => Err(failure.clone()),
+        class => Ok(class.to_owned()),
+    });
+    assert_eq!(outcome, Err(failure.clone()));
+    // The first outcome that is not "not mine" counts, whatever it is.
+    let first = managers.first("m", |manager| match manager.class() {
+        "B" => Err::<(), _>(failure.clone()),
+        class => panic!("{class} is not the best one"),
+    });
+    assert_eq!(first, Err(failure));
+}
+
+#[test]
+fn mellanox_adapters_bring_their_manager() {
+    let tree = Tree::new();
+    let level = || MellanoxDeviceHardwareManager::new(&tree.roots()).evaluate_hardware_support();
+    tree.write("sys/class/net/eth0/device/vendor", "0x8086\n");
+    assert_eq!(level(), SupportLevel::None);
+    tree.write("sys/class/net/ib0/device/vendor", "0x15b3\n");
+    assert_eq!(level(), SupportLevel::Mainline);
 }

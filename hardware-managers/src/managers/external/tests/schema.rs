@@ -66,10 +66,13 @@ fn spoiled(good: &[Value]) -> Vec<Value> {
     for value in good {
         let members = value.as_object().unwrap();
         for key in members.keys() {
-            // A type that no member has.
+            if ["found", "value", "result", "node", "ports"].contains(&key.as_str()) {
+                // These may be anything.
+                continue;
+            }
             let mut other = value.clone();
-            other[key] =
-                if key == "found" || key == "value" || key == "result" { continue } else { json!(1.5) };
+            // Of a type that no other member has.
+            other[key] = json!(1.5);
             bad.push(other);
         }
         let mut more = value.clone();
