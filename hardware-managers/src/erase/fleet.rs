@@ -34,7 +34,7 @@ pub(crate) type Lane = Vec<(usize, Job)>;
 
 enum Event {
     Report(usize, Report),
-    Done(usize, Result<Proof, EraseError>),
+    Done(usize, Box<Result<Proof, EraseError>>),
 }
 
 /// One device as the watch sees it.
@@ -86,7 +86,7 @@ pub(crate) fn run(
     while watch.outcomes.len() < watch.members.len() {
         match received.recv_timeout(TICK) {
             Ok(Event::Report(number, report)) => watch.report(number, &report, observer),
-            Ok(Event::Done(number, outcome)) => watch.done(number, outcome),
+            Ok(Event::Done(number, outcome)) => watch.done(number, *outcome),
             Err(_) => {}
         }
         match stopped {
@@ -118,7 +118,7 @@ impl Shared {
                     Err(EraseError::Drive { details: "the program failed; see its log".to_owned() })
                 });
                 control.end();
-                if events.send(Event::Done(number, outcome)).is_err() {
+                if events.send(Event::Done(number, Box::new(outcome))).is_err() {
                     return;
                 }
             }

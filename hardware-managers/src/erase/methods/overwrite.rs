@@ -8,7 +8,7 @@ use std::thread;
 use tacit_blockdev::{AlignedBuf, Drive};
 use tacit_model::ProgressUnit;
 
-use super::readback::{read_back, sample};
+use super::readback::{read_back, sample, whole};
 use super::sectors::BadRanges;
 use super::{Done, Eraser};
 use crate::erase::control::Control;
@@ -108,7 +108,7 @@ impl Eraser for OverwriteEraser {
         let pattern = self.passes[self.passes.len() - 1];
         let size = drive.size_bytes();
         let (ranges, extent) = match self.verify {
-            Verify::Full => (vec![0..size], "all".to_owned()),
+            Verify::Full => (whole(size), "all".to_owned()),
             Verify::Sample => {
                 let ranges = sample(size, Noise::new()?);
                 let extent = format!("a sample of {} places,", ranges.len());
@@ -139,7 +139,7 @@ pub(super) fn write_pass(
     let size = drive.size_bytes();
     let (bad, done) = (BadRanges::default(), AtomicU64::new(0));
     control.progress(stage, 0, size, ProgressUnit::Bytes);
-    in_parallel(&[0..size], control, |range, own| {
+    in_parallel(&whole(size), control, |range, own| {
         let bytes = pattern.at(range.start, &mut own[..(range.end - range.start) as usize]);
         if let Err(error) = drive.write_at(range.start, bytes) {
             bad.isolate(drive, range.start, bytes, error, control)?;
@@ -189,10 +189,13 @@ pub(super) fn in_parallel(
     };
     let outcome = thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(worker)).collect();
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .fold(Ok(()), |outcome: Result<(), EraseError>, next| outcome.and(next))
+        let mut outcome = Ok(());
+        // All are waited for, whatever the first one says.
+        for worker in workers {
+            let one = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            outcome = outcome.and(one);
+        }
+        outcome
     });
     outcome.and_then(|()| control.go_on("partly overwritten"))
 }
