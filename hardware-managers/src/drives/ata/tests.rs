@@ -120,6 +120,10 @@ fn security_erase_empties_the_drive_and_leaves_no_password() {
         let evidence = erase(&drive, enhanced, &wait(&clock)).unwrap();
         assert!(evidence.iter().any(|line| line.contains("security is not enabled")), "{evidence:?}");
         assert_eq!(survivors(&drive), 0);
+        // The plain one of this drive leaves zeros, the enhanced one throws a key away.
+        let mut sector = [0; 512];
+        drive.read_at(0, &mut sector).unwrap();
+        assert_eq!(sector != [0; 512], enhanced);
         assert!(!drive.has_password());
         assert!(clock.elapsed() >= Duration::from_secs(90));
     }
