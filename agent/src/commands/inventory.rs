@@ -8,7 +8,9 @@ use tacit_protocol::medium::ImagePolicy;
 
 use super::logs;
 use super::table::Call;
+use crate::init::with_links_up;
 use crate::jobs::CommandError;
+use crate::power::Power;
 
 /// Nobody waits longer for a switch.
 const MAX_LLDP_PATIENCE: u64 = 300;
@@ -35,17 +37,23 @@ pub(super) fn validate_inspection(params: &Map<String, Value>, _: &ImagePolicy) 
 pub(super) fn get_inspection_data(call: &Call<'_>) -> Result<Value, CommandError> {
     let wanted = wanted(call.params)?;
     let managers = &call.agent.managers;
-    if wanted.collectors.contains(&Collector::Lldp) {
+    let listens = wanted.collectors.contains(&Collector::Lldp);
+    if listens {
         managers.stop_firmware_lldp();
     }
     let bundle =
         || logs::bundle(call.agent).map_err(|error| format!("the log bundle could not be made: {error}"));
-    Ok(call.agent.machine.inspect(&Inspection {
-        collectors: &wanted.collectors,
-        managers: managers.versions().into_iter().collect(),
-        lldp_patience: wanted.lldp_patience,
-        logs: Some(&bundle),
-    }))
+    let inspect = || {
+        call.agent.machine.inspect(&Inspection {
+            collectors: &wanted.collectors,
+            managers: managers.versions().into_iter().collect(),
+            lldp_patience: wanted.lldp_patience,
+            logs: Some(&bundle),
+        })
+    };
+    // The links of a machine that is not the agent's own are left as they are.
+    let raises_links = listens && matches!(call.agent.power, Power::Machine);
+    Ok(if raises_links { with_links_up(inspect) } else { inspect() })
 }
 
 fn wanted(params: &Map<String, Value>) -> Result<Wanted, CommandError> {

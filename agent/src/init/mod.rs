@@ -10,4 +10,5 @@ mod start;
 mod supervise;
 mod uevents;
 
+pub(crate) use network::with_links_up;
 pub(crate) use start::run;

@@ -1,9 +1,11 @@
 //! The network from `network_data` (boot contract §F): matched by MAC address, set by netlink, silent.
 
 mod bring_up;
+mod listening;
 mod netlink;
 mod nics;
 mod plan;
 mod silence;
 
 pub(super) use bring_up::bring_up;
+pub(crate) use listening::with_links_up;
