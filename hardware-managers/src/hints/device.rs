@@ -6,7 +6,7 @@ use serde_json::Value;
 use tacit_model::BlockDevice;
 
 use super::expression::Expression;
-use crate::machine::ata_compatible;
+use crate::machine::{ata_compatible, virtio_compatible};
 
 /// Why a hint object was refused. A hint that cannot be understood must not choose a disk.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -161,7 +161,7 @@ fn parse_one(name: &str, value: &Value) -> Result<(&'static str, Wanted, String)
 fn facts<'a>(disk: &'a BlockDevice, name: &str) -> Vec<Cow<'a, str>> {
     let mut facts = match name {
         "name" => vec![Some(disk.name.as_str())],
-        "by_path" => vec![disk.by_path.as_deref(), disk.by_path.as_deref().and_then(ata_compatible)],
+        "by_path" => return places(disk),
         "model" => vec![disk.model.as_deref()],
         "vendor" => vec![disk.vendor.as_deref()],
         "serial" => return serials(disk),
@@ -175,6 +175,17 @@ fn facts<'a>(disk: &'a BlockDevice, name: &str) -> Vec<Cow<'a, str>> {
     };
     facts.retain(|fact| fact.is_some_and(|fact| !fact.trim().is_empty()));
     facts.into_iter().flatten().map(Cow::Borrowed).collect()
+}
+
+/// All names below `/dev/disk/by-path` that lead to the disk.
+fn places(disk: &BlockDevice) -> Vec<Cow<'_, str>> {
+    let Some(place) = disk.by_path.as_deref() else { return Vec::new() };
+    let mut facts: Vec<Cow<'_, str>> = vec![place.into()];
+    facts.extend(ata_compatible(place).map(Cow::Borrowed));
+    if disk.tran.as_deref() == Some("virtio") {
+        facts.extend(virtio_compatible(place).map(Cow::Owned));
+    }
+    facts
 }
 
 /// The serial, and what udev calls `ID_SERIAL` and `ID_SERIAL_SHORT`, from where a hint may have been taken: for SCSI

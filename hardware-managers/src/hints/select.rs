@@ -4,7 +4,7 @@ use serde_json::Value;
 use tacit_model::BlockDevice;
 
 use super::device::{HintError, RootDeviceHints};
-use crate::machine::{MINIMUM_BYTES, in_kernel_order};
+use crate::machine::{MINIMUM_BYTES, in_lsblk_order};
 use crate::wipe::SkipList;
 
 /// Why no disk was chosen.
@@ -46,7 +46,7 @@ pub enum AmbiguityPolicy {
     /// An error if one of the hints should belong to one disk only (serial, WWN, place, name), else the first.
     #[default]
     RefuseUnique,
-    /// The first, in the order in which the kernel names disks: Ironic's way.
+    /// The first, in the order in which `lsblk` lists disks: Ironic's way.
     First,
     /// An error.
     Refuse,
@@ -154,7 +154,7 @@ pub fn select_root_device_with(
     };
     let Some(hints) = hints else { return smallest(disks) };
     let mut matching: Vec<&BlockDevice> = disks.iter().filter(|disk| hints.matches(disk)).collect();
-    matching.sort_by(|a, b| in_kernel_order(&a.name, &b.name));
+    matching.sort_by(|a, b| in_lsblk_order(&a.name, &b.name));
     if let ([_, _, ..], Some(hint)) = (matching.as_slice(), policy.refuses(&hints)) {
         let disks = matching.iter().map(|disk| disk.name.clone()).collect();
         return Err(RootDeviceError::Ambiguous { hint, disks });
@@ -172,7 +172,7 @@ fn smallest(disks: &[BlockDevice]) -> Result<BlockDevice, RootDeviceError> {
     disks
         .iter()
         .filter(|disk| disk.size >= MINIMUM_BYTES && disk.ineligible.is_empty())
-        .min_by(|a, b| a.size.cmp(&b.size).then_with(|| in_kernel_order(&a.name, &b.name)))
+        .min_by(|a, b| (a.size, &a.name).cmp(&(b.size, &b.name)))
         .cloned()
         .ok_or_else(|| RootDeviceError::TooSmall {
             disks: disks.iter().map(|disk| (disk.name.clone(), reasons(disk))).collect(),

@@ -27,6 +27,12 @@ pub(crate) fn ata_compatible(by_path: &str) -> Option<&str> {
     })
 }
 
+/// The other name of a virtio disk: older versions of udev begin it with `virtio-`; both links exist.
+pub(crate) fn virtio_compatible(by_path: &str) -> Option<String> {
+    let (folder, place) = by_path.rsplit_once('/')?;
+    Some(format!("{folder}/virtio-{place}"))
+}
+
 /// The PCI function nearest to a device.
 pub(super) fn last_pci_address(device: &Path) -> Option<String> {
     components(device).into_iter().rev().find(|part| is_pci_address(part))

@@ -37,13 +37,16 @@ pub(super) fn world_wide_name(folder: &Path) -> WorldWideName {
         return found;
     }
     let wwid = read_text(&folder.join("wwid")).or_else(|| read_text(&folder.join("device/wwid")));
-    let wwn = wwid.and_then(|wwid| match wwid.split_once('.') {
-        Some(("naa", hex)) => Some(format!("0x{hex}")),
-        // What udev's rules take over for NVMe; a `t10.` name is made of model and serial and is no WWN.
-        Some(("eui" | "uuid" | "nvme", _)) => Some(wwid),
-        _ => None,
-    });
-    WorldWideName { with_extension: wwn.clone(), wwn, vendor_extension: None }
+    match wwid.as_deref().and_then(|wwid| wwid.split_once('.')) {
+        Some(("naa", hex)) => {
+            let name = Some(format!("0x{hex}"));
+            WorldWideName { with_extension: name.clone(), wwn: name, vendor_extension: None }
+        }
+        // What udev's rules take over for NVMe, as a name without extension; a `t10.` name is made of model and serial
+        // and is no WWN.
+        Some(("eui" | "uuid" | "nvme", _)) => WorldWideName { wwn: wwid, ..WorldWideName::default() },
+        _ => WorldWideName::default(),
+    }
 }
 
 /// The first NAA designator of the logical unit (SPC-4 §7.8.6). A registered extended one (NAA 6) has its vendor

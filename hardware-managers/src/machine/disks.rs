@@ -35,13 +35,25 @@ pub(super) fn list(roots: &Roots, only: Option<&[PathBuf]>) -> Vec<BlockDevice> 
     if let Some(allowed) = &allowed {
         disks.extend(allowed.iter().filter_map(|path| plain_file(path)));
     }
-    disks.sort_by(|a, b| in_kernel_order(&a.name, &b.name));
+    disks.sort_by(|a, b| in_lsblk_order(&a.name, &b.name));
     disks.dedup_by(|a, b| a.name == b.name);
     disks
 }
 
-/// Names as the kernel gives them out: `sdb` before `sdaa`, `nvme2n1` before `nvme10n1`.
-pub(crate) fn in_kernel_order(left: &str, right: &str) -> Ordering {
+/// Drivers in the order of their major numbers, which `lsblk` and so ironic-python-agent list disks in: where a hint
+/// holds for several disks, its first one is to be ours.
+const DRIVERS: [&str; 10] = ["hd", "loop", "sd", "md", "mmcblk", "xvd", "dm-", "vd", "nvme", "pmem"];
+
+/// By driver, and then as the kernel counts: `sdb` before `sdaa`, `nvme2n1` before `nvme10n1`.
+pub(crate) fn in_lsblk_order(left: &str, right: &str) -> Ordering {
+    let driver = |name: &str| {
+        let name = name.trim_start_matches("/dev/");
+        DRIVERS.iter().position(|prefix| name.starts_with(prefix)).unwrap_or(DRIVERS.len())
+    };
+    driver(left).cmp(&driver(right)).then_with(|| as_counted(left, right))
+}
+
+fn as_counted(left: &str, right: &str) -> Ordering {
     let (mut left, mut right) = (left, right);
     loop {
         let ((a, rest_a), (b, rest_b)) = (first_run(left), first_run(right));
@@ -183,30 +195,32 @@ fn plain_file(path: &Path) -> Option<BlockDevice> {
 
 #[cfg(test)]
 mod tests {
-    use super::in_kernel_order;
+    use super::in_lsblk_order;
 
     #[test]
-    fn names_are_in_the_order_in_which_the_kernel_gives_them_out() {
+    fn names_are_in_the_order_of_lsblk() {
         let sorted = [
-            "/dev/dm-2",
-            "/dev/dm-10",
-            "/dev/md0",
-            "/dev/nvme2n1",
-            "/dev/nvme2n10",
-            "/dev/nvme10n1",
+            "/dev/loop3",
             "/dev/sda",
             "/dev/sdb",
             "/dev/sdz",
             "/dev/sdaa",
             "/dev/sdab",
+            "/dev/md0",
+            "/dev/dm-2",
+            "/dev/dm-10",
             "/dev/vda",
             "/dev/vdaa",
+            "/dev/nvme2n1",
+            "/dev/nvme2n10",
+            "/dev/nvme10n1",
+            "/dev/cciss/c0d0",
         ];
         let mut names = sorted;
         names.reverse();
-        names.sort_by(|a, b| in_kernel_order(a, b));
+        names.sort_by(|a, b| in_lsblk_order(a, b));
         assert_eq!(names, sorted);
-        assert_eq!(in_kernel_order("/dev/sda", "/dev/sda"), std::cmp::Ordering::Equal);
-        assert_ne!(in_kernel_order("/dev/x01", "/dev/x1"), std::cmp::Ordering::Equal);
+        assert_eq!(in_lsblk_order("/dev/sda", "/dev/sda"), std::cmp::Ordering::Equal);
+        assert_ne!(in_lsblk_order("/dev/x01", "/dev/x1"), std::cmp::Ordering::Equal);
     }
 }

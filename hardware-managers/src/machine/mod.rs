@@ -29,9 +29,9 @@ mod usb;
 mod view;
 mod volumes;
 
-pub(crate) use by_path::ata_compatible;
+pub(crate) use by_path::{ata_compatible, virtio_compatible};
 pub use collectors::{Collector, CollectorError, LLDP_PATIENCE, UnknownCollector};
-pub(crate) use disks::in_kernel_order;
+pub(crate) use disks::in_lsblk_order;
 pub(crate) use eligibility::MINIMUM_BYTES;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::smbios as fuzz_smbios;

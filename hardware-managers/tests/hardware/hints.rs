@@ -183,6 +183,29 @@ fn the_policy_says_what_several_matches_mean() {
     }
 }
 
+/// As ironic-python-agent: hints in the order of `lsblk`, the default rule by size and name.
+#[test]
+fn several_kinds_of_disks_have_the_order_of_ironic_python_agent() {
+    let disks = [disk("/dev/nvme0n1", 100, "n"), disk("/dev/sda", 100, "s"), disk("/dev/vda", 100, "v")];
+    assert_eq!(chosen(&disks, json!({"size": ">= 40"})).unwrap(), "/dev/sda");
+    assert_eq!(select_root_device(&disks, None).unwrap().name, "/dev/nvme0n1");
+}
+
+#[test]
+fn virtio_disks_have_two_places() {
+    let virtio = BlockDevice {
+        by_path: Some("/dev/disk/by-path/pci-0000:00:06.0".into()),
+        tran: Some("virtio".into()),
+        ..disk("/dev/vda", 8, "v")
+    };
+    for place in ["pci-0000:00:06.0", "virtio-pci-0000:00:06.0"] {
+        let hints = json!({"by_path": format!("/dev/disk/by-path/{place}")});
+        assert_eq!(chosen(std::slice::from_ref(&virtio), hints).unwrap(), "/dev/vda");
+    }
+    let sata = [disk("/dev/sda", 8, "s")];
+    assert!(chosen(&sata, json!({"by_path": "<in> virtio-"})).is_err());
+}
+
 /// A machine of three virtio disks of 8, 16 and 8 GiB.
 fn machine() -> Tree {
     let tree = Tree::new();

@@ -133,7 +133,7 @@ fn disks_have_their_makers_names() {
     let tree = machine();
     let disks = tree.machine().disks();
     let names: Vec<_> = disks.iter().map(|disk| disk.name.as_str()).collect();
-    assert_eq!(names, ["/dev/dm-1", "/dev/md0", "/dev/nvme0n1", "/dev/sda", "/dev/vda"]);
+    assert_eq!(names, ["/dev/sda", "/dev/md0", "/dev/dm-1", "/dev/vda", "/dev/nvme0n1"]);
     let sata = json!({
         "name": "/dev/sda", "model": "WD Blue", "size": 200 * GIB, "rotational": true, "wwn": "0x5000c50001020304",
         "serial": "WD-123", "vendor": "ATA", "wwn_with_extension": "0x5000c50001020304",
@@ -142,12 +142,13 @@ fn disks_have_their_makers_names() {
         "physical_sectors": 4096, "tran": "sata", "firmware": "1A01", "removable": false, "read_only": false,
         "discard_max_bytes": 0, "provisioning": null, "numa_node": 1, "ineligible": []
     });
-    assert_eq!(json!(disks[3]), sata);
-    let nvme = &disks[2];
+    assert_eq!(json!(disks[0]), sata);
+    let nvme = &disks[4];
     assert_eq!(nvme.by_path.as_deref(), Some("/dev/disk/by-path/pci-0000:01:00.0-nvme-1"));
     assert_eq!((nvme.serial.as_deref(), nvme.wwn.as_deref()), (Some("S4EV"), Some("eui.0025385b")));
+    assert_eq!((&nvme.wwn_with_extension, nvme.firmware.as_deref()), (&None, None));
     assert_eq!((nvme.model.as_deref(), nvme.tran.as_deref()), (Some("Samsung SSD"), Some("nvme")));
-    assert_eq!((disks[4].serial.as_deref(), disks[4].tran.as_deref()), (Some("disk-1"), Some("virtio")));
+    assert_eq!((disks[3].serial.as_deref(), disks[3].tran.as_deref()), (Some("disk-1"), Some("virtio")));
 }
 
 #[test]
