@@ -19,7 +19,7 @@ const GUIDS: [&str; 2] = ["a04d0f1e-e02f-4725-9434-0699b52d8ff2", "b04d0f1e-e02f
 
 /// Says "stop" once the given number of questions was answered with "go on".
 #[derive(Default)]
-struct Observer {
+pub(crate) struct Observer {
     stop_after: Option<usize>,
     asked: Mutex<usize>,
     seen: Mutex<Vec<(String, u64, u64)>>,
