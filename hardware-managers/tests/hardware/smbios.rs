@@ -89,9 +89,10 @@ fn fields(block: &str) -> Map<String, Value> {
     for line in block.lines().map(str::trim) {
         if let Some((name, value)) = line.split_once(':') {
             let (name, value) = (name.trim().to_owned(), value.trim());
-            list = value.is_empty().then(|| name.clone());
-            // A name without a value begins a list.
-            fields.insert(name, if value.is_empty() { json!([]) } else { value.into() });
+            // A name without a value begins a list, or has a value that is blank.
+            let begins = value.is_empty() && ["Characteristics", "Flags"].contains(&name.as_str());
+            list = begins.then(|| name.clone());
+            fields.insert(name, if begins { json!([]) } else { value.into() });
         } else if line.starts_with("Handle 0x") {
             fields.insert("Handle".into(), line.into());
         } else if let Some(list) = &list {
