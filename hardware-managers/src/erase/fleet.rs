@@ -192,3 +192,57 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, lane: usize) -> Member {
+        Member { name: name.to_owned(), control: Arc::new(Control::new(|_| {})), lane }
+    }
+
+    #[test]
+    fn a_device_that_hangs_is_given_up_with_those_that_wait_behind_it() {
+        let members = [member("/dev/nvme0n1", 0), member("/dev/nvme0n2", 0), member("/dev/sda", 1)];
+        let members: BTreeMap<usize, Member> = members.into_iter().enumerate().collect();
+        let mut watch = Watch { members, outcomes: BTreeMap::new() };
+        for number in [0, 2] {
+            watch.members[&number].control.begin();
+        }
+        watch.members[&0].control.touch();
+        watch.members[&0].control.enter("nvme-format-user".to_owned(), Duration::ZERO);
+        assert_eq!(watch.give_up_overdue(Instant::now() + TICK), 1);
+        assert!(watch.members[&0].control.cancelled() && watch.members[&1].control.cancelled());
+        assert!(!watch.members[&2].control.cancelled());
+        match (&watch.outcomes[&0], &watch.outcomes[&1]) {
+            (
+                Outcome::Failed { reason, touched: true },
+                Outcome::Failed { reason: behind, touched: false },
+            ) => {
+                assert!(reason.contains("nvme-format-user has not ended in time"), "{reason}");
+                assert!(behind.contains("/dev/nvme0n1"), "{behind}");
+            }
+            other => panic!("{other:?}"),
+        }
+        // What it says later changes nothing.
+        watch.done(0, Ok(Proof::default()));
+        assert!(matches!(watch.outcomes[&0], Outcome::Failed { .. }));
+        // Told once.
+        assert_eq!(watch.give_up_overdue(Instant::now() + TICK), 0);
+    }
+
+    #[test]
+    fn a_stop_says_what_goes_on_inside_a_drive() {
+        let members = [member("/dev/nvme0n1", 0), member("/dev/sdb", 1)].into_iter().enumerate().collect();
+        let mut watch = Watch { members, outcomes: BTreeMap::new() };
+        watch.members[&0].control.touch();
+        watch.members[&0].control.enter("nvme-sanitize-block".to_owned(), TICK);
+        watch.leave();
+        let state = |number| match &watch.outcomes[&number] {
+            Outcome::Stopped { state, .. } => state.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert!(state(0).contains("nvme-sanitize-block goes on in the drive"));
+        assert_eq!(state(1), "untouched");
+    }
+}
