@@ -34,6 +34,9 @@ const MAX_JUNK: usize = 64;
 /// Type and value, the value in hexadecimal digits.
 pub(super) type Item = (u8, String);
 
+/// What each interface heard, and the interfaces that could not be listened on, with the reason.
+pub(super) type Heard = (BTreeMap<String, Vec<Item>>, Vec<(String, io::Error)>);
+
 /// Where frames are heard. [`FrameListener`] is the real one.
 pub(super) trait Hears: AsFd {
     fn hear(&self, buffer: &mut [u8]) -> io::Result<Option<usize>>;
@@ -47,12 +50,7 @@ impl Hears for FrameListener {
 
 /// Listens on all interfaces at once until each has heard its switch, `patience` at most. An interface that heard
 /// nothing has an empty list. A neighbour speaks every 30 seconds unless told otherwise.
-///
-/// The second value names interfaces that could not be listened on, and why.
-pub(super) fn listen(
-    interfaces: &[String],
-    patience: Duration,
-) -> (BTreeMap<String, Vec<Item>>, Vec<(String, io::Error)>) {
+pub(super) fn listen(interfaces: &[String], patience: Duration) -> Heard {
     let mut failed = Vec::new();
     let mut open = Vec::new();
     for name in interfaces {
@@ -74,10 +72,7 @@ struct Waiting<L> {
     junk: usize,
 }
 
-fn wait<L: Hears>(
-    open: Vec<(String, L)>,
-    deadline: Instant,
-) -> (BTreeMap<String, Vec<Item>>, Vec<(String, io::Error)>) {
+fn wait<L: Hears>(open: Vec<(String, L)>, deadline: Instant) -> Heard {
     let mut heard: BTreeMap<String, Vec<Item>> =
         open.iter().map(|(name, _)| (name.clone(), Vec::new())).collect();
     let mut failed = Vec::new();

@@ -79,7 +79,7 @@ pub(crate) fn by_dmidecode(folder: &Path, version: (u8, u8), structures: &[Struc
         memory["Number Of Devices"] = devices.into();
     }
     memory.insert("devices".into(), of(17).collect());
-    let bios = of(0).last().unwrap_or_default();
+    let bios = of(0).next_back().unwrap_or_default();
     Some(json!({"bios": bios, "cpu": of(4).collect::<Vec<_>>(), "memory": memory}))
 }
 
