@@ -14,6 +14,7 @@ use crate::manifest::{self, BuildManifest, FileEntry};
 use crate::media::MediaTemplate;
 use crate::modules::{self, Wanted};
 use crate::profile::Profile;
+use crate::programs;
 use crate::uki::{Parts, Stub};
 
 /// Console of the machine's screen and of its first serial port; a crash restarts the machine after half a minute.
@@ -45,6 +46,10 @@ pub struct BuildRequest {
     pub modules: Vec<String>,
     /// Executables for the ramdisk's hardware manager folder.
     pub hardware_managers: Vec<PathBuf>,
+    /// Programs for the ramdisk besides the agent (`sbin/mdadm`), with the libraries that they need.
+    pub programs: Vec<String>,
+    /// Debian packages in which these are.
+    pub packages: Vec<PathBuf>,
 }
 
 /// Builds all files. Equal inputs give equal bytes, wherever and whenever.
@@ -59,6 +64,7 @@ pub fn build(request: &BuildRequest) -> Result<BuildManifest, ImageError> {
         .map_err(|source| ImageError::Agent { path: request.agent.clone(), source })?;
     let managers = request.hardware_managers.iter().map(|path| manager(path)).collect::<Result<_, _>>()?;
 
+    let programs = programs::choose(&request.packages, &request.programs)?;
     let kernel = KernelPackage::open(&request.kernel)?;
     let wanted = Wanted {
         profile: request.profile.modules(),
@@ -79,7 +85,7 @@ pub fn build(request: &BuildRequest) -> Result<BuildManifest, ImageError> {
         files: Vec::new(),
     };
 
-    let initramfs = initramfs::build(agent, selection, managers)
+    let initramfs = initramfs::build(agent, selection, managers, programs)
         .map_err(ImageError::io("compress", Path::new(INITRAMFS)))?;
     let uki = stub.build(&Parts {
         kernel: &kernel.vmlinuz,

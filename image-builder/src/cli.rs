@@ -48,6 +48,13 @@ enum Command {
         /// An external hardware manager (an executable) for the ramdisk; may be repeated.
         #[arg(long = "hardware-manager", value_name = "FILE")]
         hardware_managers: Vec<PathBuf>,
+        /// A program for the ramdisk, by its path in one of the packages (`sbin/mdadm`), with the libraries that it
+        /// needs; may be repeated.
+        #[arg(long = "program", value_name = "PATH", requires = "packages")]
+        programs: Vec<String>,
+        /// A Debian package in which programs or their libraries are; may be repeated.
+        #[arg(long = "package", value_name = "FILE.deb")]
+        packages: Vec<PathBuf>,
         /// systemd's EFI stub, or the Debian package systemd-boot-efi.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_STUB)]
         stub: PathBuf,
@@ -86,7 +93,18 @@ enum Command {
 /// What failed; `write` tells its failures itself, and by its exit code.
 pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
     match arguments.command {
-        Command::Build { kernel, agent, out, profile, cmdline, modules, hardware_managers, stub } => {
+        Command::Build {
+            kernel,
+            agent,
+            out,
+            profile,
+            cmdline,
+            modules,
+            hardware_managers,
+            programs,
+            packages,
+            stub,
+        } => {
             let request = BuildRequest {
                 kernel,
                 agent,
@@ -96,6 +114,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
                 command_line: cmdline,
                 modules,
                 hardware_managers,
+                programs,
+                packages,
             };
             println!("{}", Info::Build(build::build(&request)?));
         }

@@ -1,6 +1,6 @@
 //! The little that is read from ELF files: a kernel module's `.modinfo`, and whether the agent is static.
 
-use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, ElfFile64, FileHeader, ProgramHeader};
 use object::{Endianness, Object, ObjectSection, elf};
 
 /// Why an ELF file is of no use.
@@ -74,6 +74,46 @@ pub fn module_name(name: &str) -> String {
     name.replace('-', "_")
 }
 
+/// What a program or a library asks the dynamic linker for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dynamic {
+    /// Of a library: by which others ask for it.
+    pub name: Option<String>,
+    /// Names of libraries.
+    pub needed: Vec<String>,
+    /// Path of the dynamic linker.
+    pub interpreter: Option<String>,
+}
+
+/// Reads the dynamic section of a 64-bit ELF file; a static program has an empty one.
+pub fn dynamic(bytes: &[u8]) -> Result<Dynamic, ElfError> {
+    let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(ElfError::Parse)?;
+    let endian = header.endian().map_err(ElfError::Parse)?;
+    let text = |bytes: &[u8]| {
+        String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+    };
+    let mut found = Dynamic::default();
+    for segment in header.program_headers(endian, bytes).map_err(ElfError::Parse)? {
+        if let Some(path) = segment.interpreter(endian, bytes).map_err(ElfError::Parse)? {
+            found.interpreter = Some(text(path));
+        }
+    }
+    let sections = header.sections(endian, bytes).map_err(ElfError::Parse)?;
+    let Some((entries, names)) = sections.dynamic(endian, bytes).map_err(ElfError::Parse)? else {
+        return Ok(found);
+    };
+    let names = sections.strings(endian, bytes, names).map_err(ElfError::Parse)?;
+    for entry in entries {
+        let name = || entry.string(endian, names).map(text).map_err(ElfError::Parse);
+        match entry.tag32(endian) {
+            Some(elf::DT_NEEDED) => found.needed.push(name()?),
+            Some(elf::DT_SONAME) => found.name = Some(name()?),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// Checks that `bytes` is a program for x86-64 that needs no dynamic linker.
 pub fn check_static_program(bytes: &[u8]) -> Result<(), ElfError> {
     let header = elf::FileHeader64::<Endianness>::parse(bytes).map_err(ElfError::Parse)?;
@@ -112,6 +152,15 @@ mod tests {
     #[test]
     fn text_is_no_program() {
         assert!(matches!(check_static_program(b"#!/bin/sh\n"), Err(ElfError::Parse(_))));
+    }
+
+    #[test]
+    fn what_this_test_needs_is_read() {
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let found = dynamic(&own).unwrap();
+        assert!(found.needed.iter().any(|name| name == "libc.so.6"), "{found:?}");
+        assert!(found.interpreter.unwrap().contains("ld-linux"));
+        assert!(dynamic(b"#!/bin/sh\n").is_err());
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum ImageError {
     Module { module: String, source: ElfError },
     #[error("kernel module {module} is neither in {} nor built into its kernel (wanted by {wanted_by})", package.display())]
     ModuleAbsent { module: String, package: PathBuf, wanted_by: String },
+    #[error("{name} is in none of the packages (wanted by {wanted_by})")]
+    ProgramAbsent { name: String, wanted_by: String },
     #[error("agent {} cannot be the ramdisk's first process", path.display())]
     Agent { path: PathBuf, source: ElfError },
     #[error(

@@ -1,5 +1,6 @@
-//! The ramdisk: the agent as `/init`, the modules, and nothing else.
+//! The ramdisk: the agent as `/init`, the modules, what the caller adds to them, and nothing else.
 
+use std::collections::BTreeMap;
 use std::io;
 
 use tacit_protocol::ramdisk::{EXTERNAL_MANAGERS, MODULE_MANIFEST_PATH};
@@ -26,15 +27,25 @@ pub struct HardwareManager {
 /// The ramdisk's archive, compressed with zstd by a single thread (several would make the bytes depend on their number).
 ///
 /// Modules are stored unpacked: compressing them once, together, is smaller.
-pub fn build(agent: Vec<u8>, selection: Selection, managers: Vec<HardwareManager>) -> io::Result<Vec<u8>> {
-    let archive = archive(agent, selection, managers);
+pub fn build(
+    agent: Vec<u8>,
+    selection: Selection,
+    managers: Vec<HardwareManager>,
+    programs: BTreeMap<String, Vec<u8>>,
+) -> io::Result<Vec<u8>> {
+    let archive = archive(agent, selection, managers, programs);
     let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
     encoder.set_pledged_src_size(Some(archive.len()))?;
     archive.write_to(&mut encoder)?;
     encoder.finish()
 }
 
-fn archive(agent: Vec<u8>, selection: Selection, managers: Vec<HardwareManager>) -> Archive {
+fn archive(
+    agent: Vec<u8>,
+    selection: Selection,
+    managers: Vec<HardwareManager>,
+    programs: BTreeMap<String, Vec<u8>>,
+) -> Archive {
     let mut archive = Archive::default();
     for folder in ["dev", "etc", "lib/modules", "proc", "run", "sys", EXTERNAL_MANAGERS] {
         archive.directory(folder, 0o755);
@@ -50,6 +61,9 @@ fn archive(agent: Vec<u8>, selection: Selection, managers: Vec<HardwareManager>)
     archive.file(MODULE_MANIFEST_PATH, 0o644, manifest);
     for (path, module) in selection.files {
         archive.file(&path, 0o644, module);
+    }
+    for (path, program) in programs {
+        archive.file(&path, 0o755, program);
     }
     for manager in managers {
         archive.file(&format!("{EXTERNAL_MANAGERS}/{}", manager.name), 0o755, manager.program);

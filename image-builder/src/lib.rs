@@ -23,6 +23,7 @@ pub mod modules;
 pub mod package;
 pub mod pe;
 pub mod profile;
+pub mod programs;
 pub mod region;
 pub mod uki;
 #[cfg(feature = "disks")]

@@ -8,6 +8,8 @@ pub enum Profile {
     Virtual,
     /// Servers: network cards, disk controllers and platform devices of nearly every fleet, and the common rest.
     Server,
+    /// As `server`, with md loaded at once: what software RAID needs besides mdadm (`--program sbin/mdadm`).
+    Raid,
 }
 
 const VIRTUAL: &[&str] = &[
@@ -99,12 +101,15 @@ const SERVER: &[&str] = &[
 
 /// Modules that no device asks for by a modalias, in the order of loading.
 const ALWAYS: &[&str] = &["efivarfs", "sg", "ipmi_devintf"];
+/// The kernel would ask a user's program for these when an array is made.
+const ALWAYS_RAID: &[&str] =
+    &["efivarfs", "sg", "ipmi_devintf", "md_mod", "raid0", "raid1", "raid10", "raid456"];
 
 impl Profile {
     /// Names of the modules, without their dependencies, sorted.
     pub fn modules(self) -> Vec<&'static str> {
         let mut names = VIRTUAL.to_vec();
-        if self == Self::Server {
+        if self != Self::Virtual {
             names.extend(SERVER);
         }
         names.sort_unstable();
@@ -113,7 +118,7 @@ impl Profile {
 
     /// Names of the modules that the ramdisk loads at once, in this order, without their dependencies.
     pub fn always(self) -> &'static [&'static str] {
-        ALWAYS
+        if self == Self::Raid { ALWAYS_RAID } else { ALWAYS }
     }
 
     /// As written on the command line.
@@ -121,6 +126,7 @@ impl Profile {
         match self {
             Self::Virtual => "virtual",
             Self::Server => "server",
+            Self::Raid => "raid",
         }
     }
 }

@@ -231,3 +231,44 @@ fn what_cannot_work_is_refused_by_name() {
         expect(&|request| request.kernel = cut.clone(), &["cut.deb"]);
     }
 }
+
+#[test]
+fn programs_bring_the_libraries_that_they_need() {
+    let folder = tempdir().unwrap();
+    // As small as a dynamic program can be: archives of large ones take their time.
+    let own = Path::new("/bin/true");
+    let listed = std::process::Command::new("ldd").arg(own).output().unwrap();
+    let libraries: Vec<String> = String::from_utf8(listed.stdout)
+        .unwrap()
+        .split_ascii_whitespace()
+        .filter(|word| word.starts_with('/'))
+        .map(str::to_owned)
+        .collect();
+    let file = |path: &str| (path.trim_start_matches('/').to_owned(), fs::read(path).unwrap());
+    let mut program = vec![("usr/sbin/tool".to_owned(), fs::read(own).unwrap())];
+    program.push(("usr/share/doc/tool/README".to_owned(), b"text".to_vec()));
+    let libraries: Vec<(String, Vec<u8>)> = libraries.iter().map(|path| file(path)).collect();
+
+    let mut request = synthetic::request(folder.path());
+    let package = |name: &str, files: &[(String, Vec<u8>)]| {
+        let path = folder.path().join(name);
+        fs::write(&path, synthetic::deb(files, "")).unwrap();
+        path
+    };
+    request.packages = vec![package("tool.deb", &program)];
+    request.programs = vec!["/usr/sbin/tool".into()];
+    let text = message(&request);
+    assert!(text.contains("is in none of the packages (wanted by sbin/tool)"), "{text}");
+    request.programs = vec!["sbin/other".into()];
+    assert!(message(&request).contains("sbin/other is in none of the packages (wanted by the caller)"));
+
+    request.packages.push(package("libc6.deb", &libraries));
+    request.programs = vec!["sbin/tool".into()];
+    build(&request).unwrap();
+    let ramdisk = fs::read(request.out.join("initramfs.zst")).unwrap();
+    let archive = zstd::stream::decode_all(&ramdisk[..]).unwrap();
+    assert_eq!(from_cpio(&archive, "sbin/tool"), Some(program[0].1.as_slice()));
+    assert!(from_cpio(&archive, "lib/libc.so.6").is_some());
+    assert!(from_cpio(&archive, "lib64/ld-linux-x86-64.so.2").is_some());
+    assert!(from_cpio(&archive, "share/doc/tool/README").is_none());
+}

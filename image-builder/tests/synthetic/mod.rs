@@ -157,6 +157,8 @@ pub(crate) fn request(folder: &Path) -> BuildRequest {
         stub: put("stub", &pe(5000)),
         out: folder.join("out"),
         profile: Profile::Virtual,
+        programs: Vec::new(),
+        packages: Vec::new(),
         command_line: "console=ttyS0".into(),
         modules: Vec::new(),
         hardware_managers: vec![put("vendor-raid", b"#!/bin/vendor\n")],
