@@ -133,6 +133,7 @@ fn scenarios() {
     let held = OpenOptions::new().read(true).write(true).custom_flags(nix::libc::O_EXCL).open("/dev/md1");
     let held = held.expect("nobody else holds the array");
     step("delete_configuration", &both, json!({})).expect_err("an array in use is refused");
+    assert!(arrays().iter().any(|array| array.starts_with("md0 ")), "a refused deletion stopped an array");
     drop(held);
 
     both["properties"] = json!({"skip_block_devices": [{"volume_name": "data"}]});

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use tacit_blockdev::{Access, Device, holders};
+use tacit_blockdev::{Access, Device, Error, holders};
 use tacit_model::{BlockDevice, ProgressUnit, Proof, ProofResult};
 
 use super::SYSTEM_PARTITION;
@@ -203,11 +203,7 @@ pub(super) fn identity(raid: &Raid<'_>, array: &Array) -> Option<Superblock> {
 }
 
 /// Mounts, swap and foreign devices upon an array; arrays upon arrays are removed, too.
-fn array_users(
-    raid: &Raid<'_>,
-    array: &Array,
-    arrays: &[&str],
-) -> Result<Vec<String>, tacit_blockdev::Error> {
+fn array_users(raid: &Raid<'_>, array: &Array, arrays: &[&str]) -> Result<Vec<String>, Error> {
     let upon: Vec<String> = array
         .holders
         .iter()
@@ -218,9 +214,17 @@ fn array_users(
     if !raid.machine.roots().is_real() || !node.exists() {
         return Ok(upon);
     }
-    let mounts = holders(&node)?;
     let is_other = |text: &String| !arrays.iter().any(|array| text.ends_with(&format!(" {array}")));
-    Ok(mounts.iter().map(ToString::to_string).filter(is_other).collect())
+    let mut users: Vec<String> = holders(&node)?.iter().map(ToString::to_string).filter(is_other).collect();
+    // Not every use is listed: asked for now, it costs no array that would be stopped before this one refuses.
+    if users.is_empty() && array.holders.is_empty() && array.size_bytes > 0 {
+        match Device::open(&node, Access::Exclusive) {
+            Ok(_) => {}
+            Err(error @ Error::InUse { .. }) => users.push(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(users)
 }
 
 /// Removes everything that the plan names and proves that it is gone.
