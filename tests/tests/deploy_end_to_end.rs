@@ -149,7 +149,7 @@ fn inventory_is_true(lab: &Lab, cli: &CommandLine) -> Result<()> {
 fn erase(lab: &Lab, cli: &CommandLine) -> Result<()> {
     let steps = r#"[{"interface": "deploy", "step": "erase_devices", "args": {"dry_run": true}},
                     {"interface": "deploy", "step": "erase_devices"}]"#;
-    cli.baremetal(&["node", "clean", NODE, "--clean-steps", steps])?;
+    cli.baremetal_text(&["node", "clean", NODE, "--clean-steps", steps])?;
     wait_for_state(cli, "manageable", Duration::from_secs(900))?;
     let history = cli.tacit(&["node", "history", NODE])?;
     ensure!(history.contains("nothing was touched"), "no plan in the history:\n{history}");

@@ -104,10 +104,10 @@ impl Work<'_> {
         let mut params = self.clean_params()?;
         params.insert("step".into(), Value::Object(step.clone()));
         let operation = self.operate("clean.execute_clean_step", params, None).await?;
-        let mut result = operation.result.unwrap_or_default();
-        let result = result["clean_result"].take();
+        let mut answer = operation.result.unwrap_or_default();
+        let result = answer["clean_result"].take();
         let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
-        let manager = result["manager"].as_str();
+        let manager = answer["manager"].as_str();
         if step.get("args").is_some_and(|args| args["dry_run"] == Value::Bool(true)) {
             let plan = read::<DevicePlan>(&result, "plan", name)?;
             return done(Effect::Nothing, planned(&plan));
