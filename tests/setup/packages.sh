@@ -11,6 +11,8 @@ wanted=(
     systemd-boot-efi xorriso mtools dosfstools gdisk e2fsprogs busybox-static cpio faketime zstd xz-utils kmod       # images
     nftables tcpdump iproute2 nginx openssl curl jq file                                                    # the lab's network
     mdadm                                                                                                   # software RAID
+    lvm2 xfsprogs btrfs-progs cryptsetup-bin ntfs-3g exfatprogs f2fs-tools udftools squashfs-tools                  # what the metadata wipe
+    jfsutils nilfs-tools ocfs2-tools gfs2-utils bcache-tools testdisk                                               # is checked against
     dmidecode                                                                                            # what the inventory is compared with
     mmdebstrap                                                                                              # the demo's Debian
 )
