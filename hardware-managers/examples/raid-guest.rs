@@ -39,9 +39,8 @@ fn main() {
     });
     println!("RAID-GUEST: {}", if outcome.is_ok() { "passed" } else { "failed" });
     nix::unistd::sync();
-    if let Err(error) = reboot(RebootMode::RB_POWER_OFF) {
-        println!("RAID-GUEST: cannot switch off: {error}");
-    }
+    let Err(error) = reboot(RebootMode::RB_POWER_OFF);
+    println!("RAID-GUEST: cannot switch off: {error}");
 }
 
 fn prepare() {

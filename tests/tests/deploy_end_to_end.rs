@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -157,6 +158,9 @@ fn erase(lab: &Lab, cli: &CommandLine) -> Result<()> {
     eprintln!("{erasures}");
     ensure!(erasures.contains("overwrite") && erasures.contains("proven"), "no certificate: {erasures}");
     ensure!(first_bytes(lab, 64 * MIB)?.iter().all(|byte| *byte == 0), "the disk is not erased");
+    // What is written later is seen by the room that it takes.
+    let status = Command::new("fallocate").arg("--dig-holes").arg(&lab.server.disk).status()?;
+    ensure!(status.success(), "fallocate: {status}");
     Ok(())
 }
 

@@ -166,10 +166,7 @@ fn a_stop_is_clean_and_says_what_state_the_disk_is_in() {
     let mut shown = String::new();
     child.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(4), "{shown} {rest:?}");
-    assert!(
-        shown.contains("STOPPED") && shown.contains("partly overwritten"),
-        "{shown}"
-    );
+    assert!(shown.contains("STOPPED") && shown.contains("partly overwritten"), "{shown}");
 }
 
 #[test]

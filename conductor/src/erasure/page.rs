@@ -54,10 +54,10 @@ fn section(page: &mut String, issued: &Issued) {
     let id = text(&certificate["id"]).unwrap_or_default();
     let jws = serde_json::to_string(&issued.jws).unwrap_or_default();
     let body = lines.0;
-    write!(
+    writeln!(
         page,
         "<section><h2>Certificate of erasure {}</h2><dl>{body}</dl>\
-         <details><summary>Signed form (RFC 7515)</summary><code>{}</code></details></section>\n",
+         <details><summary>Signed form (RFC 7515)</summary><code>{}</code></details></section>",
         escape(&id),
         escape(&jws)
     )

@@ -44,11 +44,7 @@ impl FrameListener {
         address.sll_ifindex = index;
         // SAFETY: the address is of the family of the socket and the length is its own.
         let bound = unsafe {
-            libc::bind(
-                socket.as_raw_fd(),
-                (&raw const address).cast(),
-                size_of::<sockaddr_ll>() as socklen_t,
-            )
+            libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of::<sockaddr_ll>() as socklen_t)
         };
         if bound != 0 {
             return Err(io::Error::last_os_error());

@@ -213,7 +213,7 @@ mod tests {
         for pattern in PATTERNS {
             assert!(exercise(&shared, &mut memory, pattern), "{pattern:?}");
         }
-        assert_eq!(shared.done(), 7 * 2 << 20);
+        assert_eq!(shared.done(), (7 * 2) << 20);
         assert!(!exercise(&Shared::new(Some(Duration::ZERO)), &mut memory, Pattern::Place));
     }
 

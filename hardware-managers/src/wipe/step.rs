@@ -49,7 +49,7 @@ fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError>
 
 /// What became of one disk.
 enum Outcome {
-    Done(Proof),
+    Done(Box<Proof>),
     Failed(String),
     /// The caller asked to stop: what the disk is left as.
     Stopped(&'static str),
@@ -105,7 +105,7 @@ impl<'a> Wipe<'a> {
         for (subject, outcome) in outcomes {
             let device = subject.disk.name.clone();
             match outcome {
-                Outcome::Done(proof) => proofs.push(proof),
+                Outcome::Done(proof) => proofs.push(*proof),
                 Outcome::Failed(reason) => failures.push(DeviceFailure { device, reason }),
                 Outcome::Stopped(state) => {
                     states.push(DeviceFailure { device, reason: state.to_owned() });
@@ -151,7 +151,7 @@ impl<'a> Wipe<'a> {
     fn wipe(&self, subject: &Subject, freed: &[String]) -> Outcome {
         let disk = &subject.disk;
         let plan = match (subject.verdict(), &subject.plan) {
-            (PlanVerdict::Skip, _) => return Outcome::Done(skipped(disk, &subject.reason())),
+            (PlanVerdict::Skip, _) => return Outcome::Done(Box::new(skipped(disk, &subject.reason()))),
             (PlanVerdict::Refuse, _) | (_, None) => return Outcome::Failed(subject.reason()),
             (PlanVerdict::Erase, Some(plan)) => plan,
         };
@@ -175,7 +175,7 @@ impl<'a> Wipe<'a> {
                         proof.verification.push("the kernel shows nothing that is built upon it".to_owned())
                     }
                 }
-                Outcome::Done(proof)
+                Outcome::Done(Box::new(proof))
             }
             Err(EraseError::Stopped { .. }) => {
                 Outcome::Stopped("some of its partitions are wiped, its table is still there")

@@ -1,7 +1,5 @@
 //! Programs that do what they should, and programs that do not.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
-
 mod devices;
 mod examples;
 mod faults;
