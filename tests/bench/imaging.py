@@ -49,9 +49,7 @@ def main():
         "only": os.environ.get("BENCH_ONLY", ""),
     }
     subprocess.run([ROOT / "tests/bench/images.sh", str(mib)], check=True)
-    record = measured(settings, tacit, digest_rate)
-    LAST.write_text(json.dumps(record, indent=1))
-    show(record)
+    show(measured(settings, tacit, digest_rate))
 
 
 def show(record):
@@ -87,10 +85,14 @@ def measured(settings, tacit, digest_rate):
         for kind in settings["devices"]:
             folder, direct = (memory, False) if kind == "memory" else (CACHE, True)
             with loop_device(kind, folder, size, direct) as device:
-                record["devices"][kind], record["missing"] = repeated(settings, images, nginx, device, tacit, scratch)
+                for results, record["missing"] in repeated(settings, images, nginx, device, tacit, scratch):
+                    record["devices"][kind] = results
+                    # What is measured is kept, should the rest never be.
+                    LAST.write_text(json.dumps(record, indent=1))
             for name, found in rates(digest_rate).items():
                 known = record["digest_rates"][name]
                 known.update({algorithm: max(rate, known[algorithm]) for algorithm, rate in found.items()})
+    LAST.write_text(json.dumps(record, indent=1))
     return record
 
 
@@ -104,7 +106,7 @@ def rates(digest_rate):
 
 
 def repeated(settings, images, nginx, device, tacit, scratch):
-    """All cases on one device, in turn, every other time in reverse."""
+    """All cases on one device, in turn, every other time in reverse: what is known after each round."""
     peers, missing = cases.peers(images, nginx, device.path, PYTHON, scratch)
     everything = [*cases.limits(images, nginx, device.path), *peers]
     if subprocess.run([tacit, "write", "--help"], capture_output=True, check=False).returncode == 0:
@@ -124,7 +126,7 @@ def repeated(settings, images, nginx, device, tacit, scratch):
                 file=sys.stderr,
                 flush=True,
             )
-    return results, missing
+        yield results, missing
 
 
 def once(case, result, images, nginx, device, scratch, new):

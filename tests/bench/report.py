@@ -20,6 +20,12 @@ PEERS = (
 )
 
 
+def repetitions(record):
+    """How often each case was run; a benchmark that was cut off ran some of them less often."""
+    counts = {len(case["runs"]) for results in record["devices"].values() for case in results.values() if "error" not in case}
+    return " to ".join(str(count) for count in sorted({min(counts), max(counts)}))
+
+
 def one_line(name, result, size):
     if "error" in result:
         return f"{name}: FAILED: {result['error']}"
@@ -57,7 +63,7 @@ def describe(record):
         f"without {', '.join(machine['no_flags']) or 'none'} of the flags that matter), {machine['memory_gib']} GiB, Linux {machine['kernel']}.",
         f"Image: {image['size'] / 1e6:.0f} MB, of which {image['mapped'] / 1e6:.0f} MB mapped; files in MB: {files}.",
         f"One core's digests, MB/s: {rates}. The faster counts as the limit.",
-        f"{settings['reps']} runs of each case, the order reversed every other time. MB/s of the image's virtual size.",
+        f"{repetitions(record)} runs of each case, the order reversed every other time. MB/s of the image's virtual size.",
         f"Tools: {tools}.",
     ]
     if record["missing"]:
