@@ -9,6 +9,7 @@
 
 mod boot;
 mod burnin;
+mod chain;
 mod drives;
 mod erase;
 mod health;

@@ -72,6 +72,7 @@ impl HardwareManager for ImagingHardwareManager {
         if step != WRITE_IMAGE {
             return Err(StepError::Unsupported { manager: self.name().to_owned(), step: step.to_owned() });
         }
+        context.refuse_dry_run(step)?;
         self.write(context).map_err(|failure| StepError::Failed {
             class: "ImageWriteError",
             code: 500,

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tacit_model::{Proof, ProofResult};
+use tacit_model::{EraseStandard, Proof, ProofResult};
 use uuid::Uuid;
 
 use crate::node::Node;
@@ -35,11 +35,14 @@ pub struct Issuer<'a> {
     pub manager: Option<&'a str>,
 }
 
-/// One statement for each device that was erased, or of which metadata was removed. A device that was left alone gets
-/// none. Shape: `kind`, `version`, `id`, `issued_at`, `issuer`, `node`, `step`, `manager`, and the members of
+/// One statement for each device that was erased, or of which metadata was removed. What was left alone, and what other
+/// steps prove, gets none. Shape: `kind`, `version`, `id`, `issued_at`, `issuer`, `node`, `step`, `manager`, and the members of
 /// [`Proof`].
 pub fn certificates(issuer: &Issuer<'_>, proofs: &[Proof]) -> Vec<Value> {
-    let proven = proofs.iter().filter(|proof| proof.result == ProofResult::Proven);
+    // Other steps prove things as well: boot entries, arrays, files.
+    let erases =
+        |proof: &Proof| issuer.step.starts_with("erase_devices") || proof.standard != EraseStandard::None;
+    let proven = proofs.iter().filter(|proof| proof.result == ProofResult::Proven && erases(proof));
     proven.map(|proof| statement(issuer, proof)).collect()
 }
 
@@ -71,4 +74,26 @@ fn statement(issuer: &Issuer<'_>, proof: &Proof) -> Value {
         members.extend(proof);
     }
     statement
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(step: &str, standard: EraseStandard, result: ProofResult) -> usize {
+        let node = Node::new("manual");
+        let issuer = Issuer { conductor: "c", node: &node, step, manager: None };
+        certificates(&issuer, &[Proof { standard, result, ..Proof::default() }]).len()
+    }
+
+    #[test]
+    fn only_what_was_erased_is_certified() {
+        use EraseStandard::{Clear, None};
+        use ProofResult::{Proven, Skipped};
+        assert_eq!(count("erase_devices_metadata", None, Proven), 1);
+        assert_eq!(count("a_vendors_own_erase", Clear, Proven), 1);
+        assert_eq!(count("erase_devices", Clear, Skipped), 0);
+        assert_eq!(count("clean_uefi_nvram", None, Proven), 0);
+        assert_eq!(count("inject_files", None, Proven), 0);
+    }
 }

@@ -47,6 +47,8 @@ fn section(page: &mut String, issued: &Issued) {
     lines.add("Result", text(&certificate["result"]));
     lines.list("Done", &certificate["actions"]);
     lines.list("Verification", &certificate["verification"]);
+    let claimed = text(&certificate["claimed_by"]).map(|name| format!("{name}: the agent did not see it"));
+    lines.add("Claimed by", claimed);
     lines.add("Step", text(&certificate["step"]));
     lines.add("Hardware manager", text(&certificate["manager"]));
     lines.add("Issued", text(&certificate["issued_at"]));

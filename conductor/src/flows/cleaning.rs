@@ -109,8 +109,11 @@ impl Work<'_> {
         let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
         let manager = answer["manager"].as_str();
         if step.get("args").is_some_and(|args| args["dry_run"] == Value::Bool(true)) {
-            let plan = read::<DevicePlan>(&result, "plan", name)?;
-            return done(Effect::Nothing, planned(&plan));
+            return match result.get("plan") {
+                Some(plan) if !plan.is_null() => done(Effect::Nothing, planned(plan)),
+                // Then nothing tells that it only planned.
+                _ => Err(StepError::Refused(format!("{name} was asked for a plan and returned none"))),
+            };
         }
         let proofs = read::<Proof>(&result, "proofs", name)?;
         if name.starts_with("erase_devices") && proofs.is_empty() {
@@ -177,8 +180,11 @@ fn level(standard: tacit_model::EraseStandard) -> &'static str {
     }
 }
 
-/// A plan in one line: nothing was touched.
-fn planned(plan: &[DevicePlan]) -> String {
+/// A plan in one line: nothing was touched. Steps that plan anything else than erasing devices tell it in their own way.
+fn planned(plan: &Value) -> String {
+    let Ok(devices) = serde_json::from_value::<Vec<DevicePlan>>(plan.clone()) else {
+        return format!("plan, nothing was touched: {plan}");
+    };
     let one = |device: &DevicePlan| {
         let reasons = device.reasons.join(", ");
         match device.verdict {
@@ -192,6 +198,6 @@ fn planned(plan: &[DevicePlan]) -> String {
             }
         }
     };
-    let lines: Vec<String> = plan.iter().map(one).collect();
+    let lines: Vec<String> = devices.iter().map(one).collect();
     format!("plan, nothing was touched: {}", lines.join("; "))
 }

@@ -1,6 +1,5 @@
 //! `burnin_disk`: disks are filled with blocks that say where they belong, and read back. Destroys what is on them.
 
-use std::error::Error as StdError;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -12,6 +11,7 @@ use tacit_model::BlockDevice;
 use super::noise::Noise;
 use super::run::{Shared, Total, failed, report, run};
 use super::settings::{Settings, invalid};
+use crate::chain::chain;
 use crate::machine::Machine;
 use crate::managers::{DRY_RUN, StepContext, StepError, StepSpecification};
 use crate::wipe::{SkipList, survey};
@@ -216,17 +216,6 @@ fn check(block: &[u8], seed: u64, offset: u64, pass: u64) -> Result<(), String> 
         ));
     }
     Ok(())
-}
-
-/// An error with all of its causes.
-pub(super) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ fn burn(
     let cancelled = || context.observer.cancelled();
     let run = |arguments: &[OsString], deadline| {
         program::run(&path, arguments, Some(folder), deadline, &cancelled)
-            .map_err(|error| failed(super::disk::chain(&error)))
+            .map_err(|error| failed(crate::chain::chain(&error)))
     };
     if count > 0 {
         let listed = run(&["-l".into()], LIST)?.text;

@@ -66,7 +66,7 @@ impl Canaries {
             noise.fill(at, &mut buffer);
             match drive.write_at(at, &buffer) {
                 Ok(()) => marks.push((at, buffer.to_vec())),
-                Err(error) => missing.push((at, super::error::chain(&error))),
+                Err(error) => missing.push((at, crate::chain::chain(&error))),
             }
         }
         if marks.len() * 2 <= all.len() {

@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::canary::Canaries;
 use super::control::Control;
-use super::error::{EraseError, chain};
+use super::error::EraseError;
 use super::join::join;
 use super::method::Method;
 use super::methods::{DiscardEraser, DriveEraser, Eraser, OverwriteEraser};
@@ -15,6 +15,7 @@ use super::noise::Noise;
 use super::plan::rotational;
 use super::policy::Policy;
 use super::source::{DriveSource, Note};
+use crate::chain::chain;
 use crate::drives::{DriveFacts, EraseMethod, Wait, identify, settle};
 
 /// One device that is to be erased, and how.

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use tacit_model::Proof;
 
 use super::control::{Control, Report};
-use super::error::{EraseError, chain};
+use super::error::EraseError;
 use super::execute::{Job, erase};
 use super::policy::Policy;
 use super::source::DriveSource;
+use crate::chain::chain;
 use crate::managers::StepObserver;
 
 /// How often the caller is asked whether to stop, and drives whether they live.

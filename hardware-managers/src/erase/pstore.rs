@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tacit_model::{DevicePlan, EraseStandard, PlanVerdict, PlannedMethod, Proof, ProofResult};
 
-use super::error::chain;
+use crate::chain::chain;
 use crate::machine::Machine;
 use crate::managers::{DeviceFailure, StepContext, StepError};
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tacit_blockdev::{Access, Device, Drive, Error, HeldBy, holders};
 use tacit_model::BlockDevice;
 
-use super::error::chain;
 use super::findings::Findings;
+use crate::chain::chain;
 use crate::drives::{Clock, DriveKind, SystemClock};
 use crate::machine::{Machine, read_flag};
 use crate::wipe::{SkipList, survey};

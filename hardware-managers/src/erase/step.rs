@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tacit_blockdev::Access;
 use tacit_model::{BlockDevice, DevicePlan, PlanVerdict, ProgressUnit, Proof};
 
-use super::error::chain;
 use super::execute::Job;
 use super::fleet::{self, Lane, Outcome};
 use super::plan::plan;
 use super::policy::{Choice, Policy};
 use super::pstore;
 use super::source::{DriveSource, MachineDrives};
+use crate::chain::chain;
 use crate::drives::{DriveFacts, identify};
 use crate::machine::Machine;
 use crate::managers::{

@@ -1,12 +1,11 @@
 //! The step `verify_devices`: a gate that only drives pass which are fit for use. It writes nothing.
 
-use std::error::Error as StdError;
-
 use serde_json::{Value, json};
 use tacit_blockdev::{Access, Device, Drive, Error};
 use tacit_model::BlockDevice;
 
 use super::limits::Limits;
+use crate::chain::chain;
 use crate::drives::nvme::SmartLog;
 use crate::drives::{DriveHealth, DriveKind, identify};
 use crate::machine::Machine;
@@ -138,18 +137,6 @@ fn figures(log: &SmartLog) -> Value {
         "media_errors": counter(log.media_errors),
         "error_log_entries": counter(log.error_log_entries),
     })
-}
-
-/// An error with all of its causes.
-pub(super) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

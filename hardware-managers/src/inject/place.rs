@@ -27,7 +27,7 @@ pub(super) fn find(machine: &Machine, node: &Value, request: &FileRequest) -> Re
         .iter()
         .map(|part| &node[*part]["root_device"])
         .find(|hints| !hints.is_null() && hints.as_object().is_none_or(|hints| !hints.is_empty()));
-    let root = select_root_device(&disks, hints).map_err(|error| super::step::chain(&error))?;
+    let root = select_root_device(&disks, hints).map_err(|error| crate::chain::chain(&error))?;
     let partitions = partitions(machine, &root.name);
     if let Some(Partition::Number(number)) = &request.partition {
         let found = partitions.iter().find(|(there, _)| there == number).map(|(_, node)| node.clone());

@@ -1,7 +1,6 @@
 //! The step itself: check, find the file systems, write, prove.
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -200,15 +199,4 @@ fn failed(details: String, touched: bool) -> StepError {
         retry: true,
         touched,
     }
-}
-
-/// An error with all of its causes.
-pub(super) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

@@ -6,13 +6,11 @@ use std::path::Path;
 use tacit_model::{Bond, NetworkInterface, Vlan};
 
 use super::by_path::last_pci_address;
+use super::infiniband::infiniband_identity;
 use super::roots::{Roots, link_name, names_in, read_flag, read_number, read_text};
 
 /// ARPHRD_INFINIBAND of `linux/if_arp.h`.
 const ARPHRD_INFINIBAND: u64 = 32;
-
-/// Client identifier prefix of Mellanox adapters, as IPA gives it to DHCP.
-const INFINIBAND_CLIENT_ID: &str = "ff:00:00:00:00:00:02:00:00:02:c9:00:";
 
 pub(super) fn list(roots: &Roots) -> Vec<NetworkInterface> {
     let folder = roots.sys.join("class/net");
@@ -55,7 +53,8 @@ struct Basis {
     /// The permanent address where the driver tells it.
     mac: String,
     current: String,
-    infiniband: bool,
+    /// Only InfiniBand ports have one.
+    client_id: Option<String>,
     bond: Option<Bond>,
     vlan: Option<Vlan>,
 }
@@ -67,20 +66,19 @@ impl Basis {
             return None;
         }
         let current = read_text(&folder.join("address"))?.to_ascii_lowercase();
-        let infiniband = read_number(&folder.join("type")) == Some(ARPHRD_INFINIBAND) && current.len() == 59;
-        let mac = if infiniband {
-            // The last eight octets are the port GUID; without its two middle octets it reads as an Ethernet address.
-            format!("{}{}", &current[36..45], &current[51..])
-        } else {
-            permanent_mac(roots, name).unwrap_or_else(|| current.clone())
+        let is_infiniband = read_number(&folder.join("type")) == Some(ARPHRD_INFINIBAND);
+        let port = is_infiniband.then(|| infiniband_identity(&current)).flatten();
+        let (mac, client_id) = match port {
+            Some(port) => (port.mac_address, Some(port.client_id)),
+            None => (permanent_mac(roots, name).unwrap_or_else(|| current.clone()), None),
         };
         // Placeholder addresses of fabric adapters; IPA hides such interfaces.
-        (!mac.starts_with("fa:")).then_some(Self { mac, current, infiniband, bond, vlan })
+        (!mac.starts_with("fa:")).then_some(Self { mac, current, client_id, bond, vlan })
     }
 }
 
 fn read(roots: &Roots, folder: &Path, name: &str) -> Option<NetworkInterface> {
-    let Basis { mac, current, infiniband, bond, vlan } = Basis::read(roots, folder, name)?;
+    let Basis { mac, current, client_id, bond, vlan } = Basis::read(roots, folder, name)?;
     let device = folder.join("device");
     let pci_address = fs::canonicalize(&device).ok().and_then(|path| last_pci_address(&path));
     let function = pci_address.as_ref().map(|address| roots.sys.join("bus/pci/devices").join(address));
@@ -93,14 +91,14 @@ fn read(roots: &Roots, folder: &Path, name: &str) -> Option<NetworkInterface> {
         lldp: None,
         vendor: read_text(&device.join("vendor")),
         product: read_text(&device.join("device")),
-        client_id: infiniband.then(|| format!("{INFINIBAND_CLIENT_ID}{}", &current[36..])),
         biosdevname: onboard_name(&device).or_else(|| onboard_name(function.as_deref()?)),
         speed_mbps: max_speed_mbps(roots, name)
             // A link that is down reports -1, which is no number here.
             .or_else(|| read_number(&folder.join("speed")).filter(|&speed| speed > 0)),
         driver: link_name(&device.join("driver")),
         firmware: roots.is_real().then(|| tacit_blockdev::interface_firmware(name)).flatten(),
-        current_mac: (!infiniband && current != mac).then_some(current),
+        current_mac: (client_id.is_none() && current != mac).then_some(current),
+        client_id,
         numa_node: numa_node(&device).or_else(|| numa_node(function.as_deref()?)),
         pci_address,
         mac_address: mac,

@@ -15,6 +15,7 @@ mod firmware;
 #[cfg(any(test, feature = "fuzzing"))]
 mod fuzz;
 mod identity;
+mod infiniband;
 mod inspection;
 mod interfaces;
 mod inventory;
@@ -36,6 +37,7 @@ pub(crate) use eligibility::MINIMUM_BYTES;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use fuzz::smbios as fuzz_smbios;
 pub use identity::Identity;
+pub(crate) use infiniband::infiniband_identity;
 pub use inspection::Inspection;
 pub use roots::Roots;
 pub(crate) use roots::{names_in, read_flag, read_number, read_text};

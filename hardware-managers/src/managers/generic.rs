@@ -5,7 +5,7 @@ use tacit_model::Step;
 
 use super::error::StepError;
 use super::manager::{HardwareManager, StepContext, SupportLevel};
-use super::specification::StepSpecification;
+use super::specification::{DRY_RUN, StepSpecification};
 use crate::machine::Machine;
 use crate::{burnin, erase, health, inject, raid, wipe};
 
@@ -60,7 +60,12 @@ impl HardwareManager for GenericHardwareManager {
 
     fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<Value, StepError> {
         match STEPS.into_iter().flatten().find(|known| known.name == step) {
-            Some(known) => (known.run)(&self.machine, context),
+            Some(known) => {
+                if !known.arguments.iter().any(|argument| argument.name == DRY_RUN.name) {
+                    context.refuse_dry_run(step)?;
+                }
+                (known.run)(&self.machine, context)
+            }
             None => Err(StepError::Unsupported { manager: self.name().to_owned(), step: step.to_owned() }),
         }
     }

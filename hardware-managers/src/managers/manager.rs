@@ -67,6 +67,19 @@ impl StepContext<'_> {
             }),
         }
     }
+
+    /// For steps that cannot only plan: whoever asks for a plan must not get the deed.
+    ///
+    /// # Errors
+    ///
+    /// [`StepError::InvalidParameter`] when `dry_run` is set, or is no boolean.
+    pub fn refuse_dry_run(&self, step: &str) -> Result<(), StepError> {
+        if self.dry_run()? {
+            let problem = format!("{step} cannot be tried without being done; nothing was done");
+            return Err(StepError::InvalidParameter { parameter: "dry_run".to_owned(), problem });
+        }
+        Ok(())
+    }
 }
 
 /// Hears how far a step is and says whether it should stop.

@@ -8,14 +8,10 @@ use tacit_model::Step;
 use super::devices::{DeviceAnswer, DeviceKind};
 use super::error::StepError;
 use super::manager::{HardwareManager, StepContext, SupportLevel, unsupported};
-use crate::machine::{Roots, names_in, read_text};
+use crate::machine::{Roots, infiniband_identity, names_in, read_text};
 
 /// PCI vendor id of Mellanox.
 const VENDOR: &str = "0x15b3";
-/// What a client identifier of these adapters begins with.
-const CLIENT_ID_PREFIX: &str = "ff:00:00:00:00:00:02:00:00:02:c9:00:";
-/// Twenty octets with colons between.
-const INFINIBAND_ADDRESS_LENGTH: usize = 59;
 
 /// Gives InfiniBand ports the address and the client identifier by which DHCP servers and Ironic know them.
 #[derive(Clone, Debug)]
@@ -27,28 +23,6 @@ impl MellanoxDeviceHardwareManager {
     pub fn new(roots: &Roots) -> Self {
         Self { interfaces: roots.sys.join("class/net") }
     }
-}
-
-/// How an InfiniBand port is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct InfinibandIdentity {
-    mac_address: String,
-    client_id: String,
-}
-
-/// From the port's hardware address; `None` when that is not one of InfiniBand.
-fn infiniband_identity(address: &str) -> Option<InfinibandIdentity> {
-    let well_formed = address.len() == INFINIBAND_ADDRESS_LENGTH
-        && address.split(':').all(|octet| octet.len() == 2 && octet.bytes().all(|b| b.is_ascii_hexdigit()));
-    if !well_formed {
-        return None;
-    }
-    let address = address.to_ascii_lowercase();
-    // The last eight octets are the port's GUID; without its two middle ones it reads as an Ethernet address.
-    Some(InfinibandIdentity {
-        mac_address: format!("{}{}", &address[36..45], &address[51..]),
-        client_id: format!("{CLIENT_ID_PREFIX}{}", &address[36..]),
-    })
 }
 
 impl HardwareManager for MellanoxDeviceHardwareManager {
@@ -108,18 +82,6 @@ mod tests {
     use super::*;
 
     const PORT: &str = "80:00:02:48:fe:80:00:00:00:00:00:00:F4:52:14:03:00:7b:cb:a1";
-
-    #[test]
-    fn infiniband_ports_have_an_ethernet_like_address() {
-        let identity = infiniband_identity(PORT).unwrap();
-        assert_eq!(identity.mac_address, "f4:52:14:7b:cb:a1");
-        assert_eq!(identity.client_id, "ff:00:00:00:00:00:02:00:00:02:c9:00:f4:52:14:03:00:7b:cb:a1");
-        let other = "é".repeat(29) + ":";
-        assert_eq!(other.len(), INFINIBAND_ADDRESS_LENGTH);
-        for wrong in ["f4:52:14:7b:cb:a1", "", &PORT[1..], &PORT.replace(':', "-"), &other] {
-            assert_eq!(infiniband_identity(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn other_interfaces_are_passed_on() {

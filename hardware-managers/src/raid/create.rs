@@ -8,7 +8,7 @@ use tacit_model::{Proof, ProofResult};
 use super::arrays::{self, Array};
 use super::config::{RaidConfig, Volume};
 use super::delete::identity;
-use super::error::{RaidError, chain};
+use super::error::RaidError;
 use super::job::Raid;
 use super::layout::{Label, Purpose, Slot, Space, lay_out};
 use super::mdadm::NewArray;
@@ -16,6 +16,7 @@ use super::members::{choose, is_uefi, label};
 use super::superblock;
 use super::survey::{Survey, disks, zero_edges};
 use super::table;
+use crate::chain::chain;
 
 #[derive(Debug, Serialize)]
 pub(super) struct CreatePlan {

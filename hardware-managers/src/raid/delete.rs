@@ -8,10 +8,11 @@ use tacit_model::{BlockDevice, ProgressUnit, Proof, ProofResult};
 
 use super::SYSTEM_PARTITION;
 use super::arrays::{self, Array};
-use super::error::{RaidError, chain};
+use super::error::RaidError;
 use super::job::Raid;
 use super::superblock::{self, Superblock};
 use super::survey::{Disks, Survey, disks, reads_as_zeros, zero_edges};
+use crate::chain::chain;
 
 /// Stopping one array can let another one start that shared its disks.
 const PASSES: usize = 2;

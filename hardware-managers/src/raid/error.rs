@@ -1,8 +1,7 @@
-use std::error::Error as StdError;
-use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
+use crate::chain::chain;
 use crate::managers::StepError;
 use crate::program::ProgramError;
 
@@ -56,15 +55,4 @@ fn failed(details: String, retry: bool, touched: bool) -> StepError {
         retry,
         touched,
     }
-}
-
-/// An error with all of its causes.
-pub(super) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        write!(text, ": {inner}").expect("writing to a String succeeds");
-        cause = inner.source();
-    }
-    text
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tacit_blockdev::{Access, Device};
 use tacit_model::ProgressUnit;
 
-use super::error::{RaidError, chain};
+use super::error::RaidError;
 use super::mdadm::Md;
+use crate::chain::chain;
 use crate::machine::Machine;
 use crate::managers::StepObserver;
 use crate::wipe::{SkipList, survey};

@@ -8,12 +8,12 @@ use tacit_blockdev::{Access, Device, Error};
 use tacit_model::{BlockDevice, DevicePlan, EraseStandard, PlanVerdict, PlannedMethod};
 
 use super::arrays::{self, Arrays, Fate, Member};
-use super::chain::chain;
 use super::guard::{Finding, FindingKind, protected_content, reserved, verdict};
 use super::plan::Plan;
 use super::skip::SkipList;
 use super::stack::{BlockGraph, Kind, held, obstacle};
 use super::{lanes, media};
+use crate::chain::chain;
 use crate::machine::{Machine, read_flag};
 use crate::managers::StepError;
 

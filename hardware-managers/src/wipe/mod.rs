@@ -3,7 +3,6 @@
 
 mod arrays;
 mod census;
-mod chain;
 mod erase;
 mod follow;
 mod guard;

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof};
 
 use super::census::{Census, Subject};
-use super::chain::chain;
 use super::erase::{EraseError, execute, skipped};
 use super::lanes;
 use super::stack::{BlockGraph, Kernel, RunningKernel, held, release};
+use crate::chain::chain;
 use crate::machine::Machine;
 use crate::managers::{DRY_RUN, DeviceFailure, StepContext, StepError, StepObserver, StepSpecification};
 

@@ -6,9 +6,10 @@ use tacit_blockdev::Drive;
 use tacit_model::ProgressUnit;
 
 use super::{Done, Eraser};
+use crate::chain::chain;
 use crate::drives::{self, Clock, DriveError, DriveFacts, EraseMethod, EraseOptions, PROGRESS_WHOLE, Wait};
 use crate::erase::control::Control;
-use crate::erase::error::{EraseError, chain};
+use crate::erase::error::EraseError;
 
 /// A drive that is slower than this, in bytes per second, is given up.
 const SLOWEST: u64 = 20_000_000;

@@ -7,10 +7,11 @@ use tacit_blockdev::Drive;
 use tacit_model::{BlockDevice, ProgressUnit};
 
 use super::super::limits::flag;
-use super::super::verify::{Open, chain, disks, open};
+use super::super::verify::{Open, disks, open};
 use super::apply::apply;
 use super::image::{ImageRequest, parse};
 use super::plan::{Target, Verdict, plan};
+use crate::chain::chain;
 use crate::drives::DriveKind;
 use crate::drives::nvme::Activation;
 use crate::inject::FileSource;
