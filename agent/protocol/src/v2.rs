@@ -9,6 +9,8 @@
 //! | `GET /v2/operations` | list of [`Operation`] |
 //! | `DELETE /v2/operations/{id}` | asks a running operation to stop: 202 [`Operation`] |
 //! | `GET /v2/events?after=N&wait=S` | [`EventPage`]: events with a number above N, at once or as soon as there is one, at most S seconds (≤ 60) later |
+//! | `GET /v2/ipa` | [`Ipa`]; only of an agent in Ironic's ramdisk, else 404 |
+//! | `PUT /v2/ipa` | [`IpaToken`] in, [`Ipa`] out; 409 when the agent has another token |
 //! | `POST /v2/lend` with `Upgrade: PTTH/1.0` | 101: from then on the agent is the HTTP client on this connection |
 //!
 //! Over a lent connection the agent sends requests in absolute form (`GET http://server/image HTTP/1.1`), as to a
@@ -58,6 +60,21 @@ pub enum Trust {
     /// Made by the agent itself; the conductor pinned what it saw first. Not done yet: an agent without a medium of its
     /// node stays silent.
     FirstContact,
+}
+
+/// What an agent in Ironic's ramdisk knows (`docs/adr/0014-trust-in-ironics-ramdisk.md`). No `Debug`: the token is a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipa {
+    /// `ipa-agent-token` of the boot medium or what a bridge gave; nothing after a network boot.
+    pub agent_token: Option<String>,
+    /// The certificate that the agent shows, PEM: Ironic's `agent_verify_ca`.
+    pub certificate: String,
+}
+
+/// The token that Ironic gave to the bridge.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpaToken {
+    pub agent_token: String,
 }
 
 /// Facts by which a conductor recognises a machine.
