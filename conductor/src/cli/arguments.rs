@@ -58,6 +58,14 @@ pub(super) struct ServeArguments {
     /// Do not clean machines that do not ask for it themselves (automated_clean)
     #[arg(long)]
     pub(super) no_automated_clean: bool,
+    /// What inspections collect: default, pci-devices, numa-topology, usb-devices, dmi-decode, lldp (waits for switches)
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME,…",
+        default_value = "default,pci-devices,numa-topology"
+    )]
+    pub(super) inspection_collectors: Vec<String>,
     #[command(flatten)]
     pub(super) cleaning: CleaningArguments,
 }

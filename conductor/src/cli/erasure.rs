@@ -11,6 +11,7 @@ use super::client::{Client, node_path};
 use super::error::CliError;
 use super::node_output::print_json;
 use super::output::{field, size, table};
+use crate::chain::chain;
 use crate::erasure::{Issued, page};
 
 pub(super) async fn run(client: &Client, arguments: &ErasureArguments, json: bool) -> Result<(), CliError> {
@@ -87,9 +88,4 @@ fn authority(path: &Path) -> Result<CertificateDer<'static>, CliError> {
 
 fn write(path: &PathBuf, text: &str) -> Result<(), CliError> {
     std::fs::write(path, text).map_err(|source| CliError::File { path: path.clone(), source })
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}"));
-    format!("{error}{}", cause.unwrap_or_default())
 }

@@ -76,6 +76,7 @@ async fn engine(arguments: &ServeArguments, store: &Arc<Store>) -> anyhow::Resul
         agent_timeout: Duration::from_secs(arguments.agent_timeout),
         automated_clean: !arguments.no_automated_clean,
         cleaning: cleaning(&arguments.cleaning),
+        inspection_collectors: arguments.inspection_collectors.clone(),
     };
     let pki = Pki::open_or_create(&arguments.state_dir.join("pki"))?;
     let template = arguments.media.as_deref().map(MediaTemplate::open).transpose()?.map(Arc::new);

@@ -137,7 +137,7 @@ impl Work<'_> {
 fn signed_all(
     signed: Result<Vec<crate::pki::Signed>, crate::pki::PkiError>,
 ) -> Result<Vec<crate::pki::Signed>, StepError> {
-    signed.map_err(|error| StepError::Refused(super::steps::chain(&error)))
+    signed.map_err(|error| StepError::Refused(crate::chain::chain(&error)))
 }
 
 fn read<T: serde::de::DeserializeOwned>(
@@ -162,6 +162,7 @@ fn said(manager: Option<&str>, proofs: &[Proof]) -> String {
             let why = proof.actions.first().map(String::as_str).unwrap_or("skipped");
             format!("{} {why}", proof.device)
         }
+        ProofResult::Failed => format!("{} failed", proof.device),
     };
     let by = manager.map(|name| format!(" by {name}")).unwrap_or_default();
     if proofs.is_empty() {

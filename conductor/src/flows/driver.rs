@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -12,9 +12,10 @@ use super::engine::{BOOT_DOC, Engine, FLOW_DOC};
 use super::events::unix_now;
 use super::login::Login;
 use super::plan::{FlowKind, FlowRecord, FlowStep, StepState};
-use super::steps::{Effect, Outcome, StepError, Work, chain};
+use super::steps::{Effect, Outcome, StepError, Work};
 use crate::agents::AgentClient;
 use crate::bmc::{BootTarget, PowerState};
+use crate::chain::chain;
 use crate::node::Node;
 use crate::states::{Event, Position, ProvisionState, next};
 use crate::store::{NewHistory, Severity, StoreError, Tx, now_iso};
@@ -138,13 +139,7 @@ fn apply(tx: &Tx<'_>, node: &mut Node, flow: &mut FlowRecord, effect: Effect) ->
             node.driver_internal_info.insert("agent_version".into(), version.into());
             node.driver_internal_info.insert("agent_boot_id".into(), boot_id.into());
         }
-        Effect::Inventory(inventory) => {
-            node.boot_mode = inventory["boot"]["current_boot_mode"].as_str().map(str::to_owned);
-            for (key, value) in properties(&inventory) {
-                node.properties.insert(key.into(), value);
-            }
-            tx.set_inventory(node.uuid, &inventory, &json!({}))?;
-        }
+        Effect::Inspected(found) => found.store(tx, node)?,
         Effect::CleanSteps(offered) => flow.add_clean_steps(offered),
         Effect::Erased(certificates) => {
             certificates.iter().try_for_each(|certificate| tx.add_erasure(node.uuid, certificate))?;
@@ -157,22 +152,6 @@ fn apply(tx: &Tx<'_>, node: &mut Node, flow: &mut FlowRecord, effect: Effect) ->
         }
     }
     Ok(())
-}
-
-/// What inspection writes into `properties`: Ironic's scheduling facts.
-fn properties(inventory: &Value) -> Vec<(&'static str, Value)> {
-    let mut facts = Vec::new();
-    if let Some(architecture) = inventory["cpu"]["architecture"].as_str() {
-        facts.push(("cpu_arch", architecture.into()));
-    }
-    if let Some(count) = inventory["cpu"]["count"].as_u64() {
-        facts.push(("cpus", count.into()));
-    }
-    let physical = inventory["memory"]["physical_mb"].as_u64();
-    if let Some(mib) = physical.or(inventory["memory"]["total"].as_u64().map(|bytes| bytes >> 20)) {
-        facts.push(("memory_mb", mib.into()));
-    }
-    facts
 }
 
 /// The flow has no step left.

@@ -38,6 +38,8 @@ pub struct EngineConfig {
     /// Whether nodes are cleaned that do not say (`automated_clean` null).
     pub automated_clean: bool,
     pub cleaning: CleaningPolicy,
+    /// What inspections collect: names as in `ipa-inspection-collectors`.
+    pub inspection_collectors: Vec<String>,
 }
 
 /// Runs the flows of all nodes of this conductor.
@@ -209,6 +211,7 @@ mod tests {
             agent_timeout: Duration::from_secs(1),
             automated_clean: true,
             cleaning: CleaningPolicy::default(),
+            inspection_collectors: Vec::new(),
         };
         let pki = Pki::open_or_create(&directory.path().join("pki")).unwrap();
         let media = MediaServer::bind(([127, 0, 0, 1], 0).into(), None).await.unwrap();

@@ -11,6 +11,7 @@ mod driver;
 mod engine;
 mod events;
 mod image;
+mod inspection;
 mod login;
 mod plan;
 mod power;

@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::driver;
 use super::engine::Engine;
-use super::steps::chain;
 use super::validate;
 use super::verbs::VerbError;
 use crate::bmc::{Bmc, PowerState};
+use crate::chain::chain;
 use crate::node::Node;
 use crate::store::{NewHistory, Severity, StoreError};
 

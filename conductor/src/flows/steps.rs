@@ -8,6 +8,7 @@ use tacit_protocol::v2::{EventKind, Operation, OperationRequest, OperationState,
 
 use super::engine::Engine;
 use super::image;
+use super::inspection::Inspected;
 use super::login::Login;
 use super::plan::{FlowRecord, FlowStep};
 use super::words::{WriteSeen, boot_entry};
@@ -30,7 +31,7 @@ pub(super) enum Effect {
         version: String,
         boot_id: String,
     },
-    Inventory(Value),
+    Inspected(Box<Inspected>),
     CleanSteps(Vec<Map<String, Value>>),
     /// Certificates of erasure.
     Erased(Vec<Signed>),
@@ -77,20 +78,6 @@ fn disk_words(disk: &tacit_protocol::error::DiskState) -> &'static str {
     }
 }
 
-/// The whole chain of causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        source = cause.source();
-    }
-    text
-}
-
 /// One step of one node's flow.
 pub(super) struct Work<'a> {
     pub(super) engine: &'a Arc<Engine>,
@@ -113,15 +100,7 @@ impl Work<'_> {
                 done(Effect::Power(PowerState::On), "power is on")
             }
             FlowStep::WaitForAgent => self.wait_for_agent().await,
-            FlowStep::Inspect => {
-                let operation = self.operate("poll.get_hardware_info", Map::new(), None).await?;
-                let inventory = operation.result.unwrap_or_default();
-                if !inventory["disks"].is_array() || !inventory["interfaces"].is_array() {
-                    return Err(StepError::Refused("the agent's answer is not an inventory".into()));
-                }
-                let message = inventory_line(&inventory);
-                done(Effect::Inventory(inventory), message)
-            }
+            FlowStep::Inspect => self.inspect().await,
             FlowStep::GetCleanSteps => self.get_clean_steps().await,
             FlowStep::CleanStep { step } => self.clean_step(step).await,
             FlowStep::WriteImage => self.write_image().await,
@@ -278,15 +257,4 @@ impl Work<'_> {
 
 pub(super) fn done(effect: Effect, message: impl Into<String>) -> Result<Outcome, StepError> {
     Ok(Outcome { effect, message: message.into() })
-}
-
-fn inventory_line(inventory: &Value) -> String {
-    let count = |key: &str| inventory[key].as_array().map_or(0, Vec::len);
-    let memory = inventory["memory"]["total"].as_u64().unwrap_or_default() >> 20;
-    format!(
-        "{} processors, {memory} MiB, {} disks, {} interfaces",
-        inventory["cpu"]["count"],
-        count("disks"),
-        count("interfaces")
-    )
 }

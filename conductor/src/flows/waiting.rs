@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::events::unix_now;
-use super::steps::{Effect, Outcome, StepError, Work, chain, done};
+use super::steps::{Effect, Outcome, StepError, Work, done};
 use crate::agents::{AgentError, ExpectedIdentity, check_identity};
+use crate::chain::chain;
 
 /// How long a wrong machine may answer at the known IP before the step gives up: long enough for a stale entry in a
 /// neighbour cache to go away.

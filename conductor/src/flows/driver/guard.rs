@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{abandon, advance, event_type, follow};
+use crate::chain::chain;
 use crate::flows::engine::{Engine, FLOW_DOC};
 use crate::flows::plan::FlowRecord;
-use crate::flows::steps::chain;
 use crate::node::Node;
 use crate::states::Event;
 use crate::store::{NewHistory, Severity, StoreError};
@@ -159,6 +159,7 @@ mod tests {
                 agent_timeout: Duration::from_secs(1),
                 automated_clean: false,
                 cleaning: crate::flows::CleaningPolicy::default(),
+                inspection_collectors: Vec::new(),
             };
             let pki = Pki::open_or_create(&directory.path().join("pki")).unwrap();
             let media = MediaServer::bind(([127, 0, 0, 1], 0).into(), None).await.unwrap();
