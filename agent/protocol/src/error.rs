@@ -1,6 +1,7 @@
 //! Errors of operations as they travel: a stable code, whether a retry helps and what the disk is left in.
 
 use serde::{Deserialize, Serialize};
+use tacit_model::Proof;
 
 /// Why an operation failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
@@ -19,6 +20,10 @@ pub struct OperationError {
     pub retry: bool,
     /// What state the target disk is left in.
     pub disk: DiskState,
+    /// What became of each device of a step that failed or was stopped: those that were done in spite of it, those that
+    /// were left alone, and those that failed. Shown by `/v2` for the operation, not in events and not by `/v1`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Proof>,
 }
 
 /// What an operation left on the disk it worked on.

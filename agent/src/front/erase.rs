@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tacit_hardware::{
     GenericHardwareManager, HardwareManager, Machine, Roots, StepContext, StepError, StepObserver,
 };
-use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof};
+use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof, ProofResult};
 
 use super::progress::Display;
 use super::question::{NoConsent, ask};
@@ -153,17 +153,17 @@ impl Report {
 
     fn error(&mut self, error: &StepError) -> Ending {
         self.document["error"] = json!({"class": error.class(), "details": error.details()});
-        let (word, devices, done) = match error {
-            StepError::Erase { failures, done, .. } => ("NOT ERASED", failures.as_slice(), done.as_slice()),
-            StepError::Halted { states, done, .. } => ("STOPPED", states.as_slice(), done.as_slice()),
-            _ => ("", [].as_slice(), [].as_slice()),
+        let (word, devices) = match error {
+            StepError::Erase { failures, .. } => ("NOT ERASED", failures.as_slice()),
+            StepError::Halted { states, .. } => ("STOPPED", states.as_slice()),
+            _ => ("", [].as_slice()),
         };
-        self.document["error"]["done"] = json!(done);
+        self.document["error"]["done"] = error.done().collect();
+        self.document["proofs"] = json!(error.proofs());
         let list = devices.iter().map(|device| json!({"device": device.device, "state": device.reason}));
         self.document["error"]["devices"] = list.collect();
-        for device in done {
-            self.text(&format!("{device}\n  erased and proven, or left alone as planned"));
-        }
+        let done = error.proofs().iter().filter(|proof| proof.result != ProofResult::Failed);
+        done.for_each(|proof| self.text(&words::proof(proof)));
         for failure in devices {
             self.text(&format!("{}\n  {word}: {}", failure.device, failure.reason));
         }

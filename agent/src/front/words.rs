@@ -75,6 +75,7 @@ pub(super) fn proof(proof: &Proof) -> String {
             text.push_str(&format!("\n  erased by {} ({}), proven", proof.method, standard(proof.standard)));
         }
         ProofResult::Skipped => text.push_str("\n  was left alone"),
+        ProofResult::Failed => text.push_str("\n  is NOT erased"),
     }
     for action in &proof.actions {
         text.push_str(&format!("\n  - {action}"));

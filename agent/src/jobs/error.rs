@@ -31,6 +31,7 @@ const CLASSES: &[(&str, u16, &str)] = &[
     ("ImageChecksumError", 500, "Error verifying image checksum"),
     ("ImageWriteError", 500, "Error writing image to device"),
     ("InvalidImage", 500, "The provided image is not valid for use"),
+    ("RequestedObjectNotFoundError", 404, "Not found"),
     ("SystemRebootError", 500, "Error rebooting system"),
     ("BlockDeviceEraseError", 500, "Error erasing block device"),
     ("BlockDeviceError", 500, "Block device caused unknown error"),
@@ -61,6 +62,7 @@ impl CommandError {
                 details: details.into(),
                 retry: false,
                 disk: DiskState::Untouched,
+                proofs: Vec::new(),
             },
             ending: Ending::Failed,
         }

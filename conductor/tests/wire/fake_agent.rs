@@ -372,6 +372,7 @@ impl Shared {
                         details: format!("status {status}"),
                         retry: false,
                         disk: DiskState::Untouched,
+                        proofs: Vec::new(),
                     };
                     return self.finish(&id, OperationState::Failed, Some(error));
                 }

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Evidence that one device was treated as asked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+use crate::BlockDevice;
+
+/// What became of one device: evidence that it was treated as asked, or the account of how that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
     /// Device node.
     pub device: String,
@@ -36,6 +38,39 @@ pub struct Proof {
     pub claimed_by: Option<String>,
 }
 
+impl Proof {
+    /// Of a disk with which nothing was done yet.
+    pub fn of(disk: &BlockDevice) -> Self {
+        Self {
+            device: disk.name.clone(),
+            serial: disk.serial.clone(),
+            model: disk.model.clone(),
+            wwn: disk.wwn.clone(),
+            size: Some(disk.size),
+            method: "none".to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// The device was left alone as planned.
+    #[must_use]
+    pub fn skipped<T: AsRef<str>>(mut self, reasons: &[T]) -> Self {
+        self.actions.extend(reasons.iter().map(|reason| format!("skipped: {}", reason.as_ref())));
+        self.result = ProofResult::Skipped;
+        self
+    }
+
+    /// The device is not as it should be; nothing is claimed of it any more.
+    #[must_use]
+    pub fn failed(mut self, reason: &str) -> Self {
+        self.actions.push(format!("failed: {reason}"));
+        self.verification.clear();
+        self.standard = EraseStandard::None;
+        self.result = ProofResult::Failed;
+        self
+    }
+}
+
 /// The words of NIST SP 800-88r2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -53,6 +88,8 @@ pub enum ProofResult {
     Proven,
     #[default]
     Skipped,
+    /// Refused, failed or stopped: the last of [`Proof::actions`] says why. Occurs only beside an error.
+    Failed,
 }
 
 /// What a destructive step would do to one device, and why: all that `dry_run` returns.

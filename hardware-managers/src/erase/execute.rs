@@ -29,7 +29,8 @@ pub(crate) struct Job {
     pub(crate) has_companions: bool,
 }
 
-/// Erases a device and proves it. The error names every method that was tried and why it had no success.
+/// Erases a device and proves it. The error names every method that was tried and why it had no success; what was done
+/// is in `proof` in any case, which is that of [`begin`].
 ///
 /// # Errors
 ///
@@ -39,20 +40,25 @@ pub(crate) fn erase(
     job: &Job,
     policy: &Policy,
     control: &Control,
-) -> Result<Proof, EraseError> {
+    proof: &mut Proof,
+) -> Result<(), EraseError> {
     control.go_on("untouched")?;
-    let mut proof = begin(job);
+    proof.started = Some(now());
     let drive = source.open(&job.disk, Access::Exclusive)?;
     same_drive(source, drive.as_ref(), job)?;
     let work = Work { source, job, policy, control };
-    if let Some(joined) = work.join(drive.as_ref(), &mut proof)? {
-        return Ok(joined);
+    if work.join(drive.as_ref(), proof)? {
+        return Ok(());
     }
-    work.settle(drive.as_ref(), &mut proof)?;
+    work.settle(drive.as_ref(), proof)?;
     let mut problems: Vec<String> = Vec::new();
     for &method in &job.methods {
-        match work.attempt(drive.as_ref(), method, &mut proof) {
-            Ok(()) => return Ok(work.finish(proof, method)),
+        method.name().clone_into(&mut proof.method);
+        match work.attempt(drive.as_ref(), method, proof) {
+            Ok(()) => {
+                work.finish(proof, method);
+                return Ok(());
+            }
             Err(error @ EraseError::Cancelled { .. }) => return Err(error),
             Err(error) => {
                 control.leave();
@@ -69,23 +75,20 @@ pub(crate) fn erase(
     Err(EraseError::Exhausted { problems: problems.join("; ") })
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     OffsetDateTime::now_utc().format(&Rfc3339).expect("every time after 1970 has this form")
 }
 
 /// What is known before anything was done.
-fn begin(job: &Job) -> Proof {
+pub(crate) fn begin(job: &Job) -> Proof {
     let (disk, facts) = (&job.disk, &job.facts);
     Proof {
-        device: disk.name.clone(),
         // What the drive says over its own protocol counts for more than what a translator made of it.
         serial: facts.serial.clone().or_else(|| disk.serial.clone()),
         model: facts.model.clone().or_else(|| disk.model.clone()),
         wwn: facts.wwn.clone().or_else(|| disk.wwn.clone()),
         firmware: facts.firmware.clone(),
-        size: Some(disk.size),
-        started: Some(now()),
-        ..Proof::default()
+        ..Proof::of(disk)
     }
 }
 
@@ -179,7 +182,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn finish(&self, mut proof: Proof, method: Method) -> Proof {
+    fn finish(&self, proof: &mut Proof, method: Method) {
         method.name().clone_into(&mut proof.method);
         proof.result = ProofResult::Proven;
         if let Err(error) = self.source.rescan(&self.job.disk) {
@@ -188,7 +191,6 @@ impl Work<'_> {
             proof.actions.push("the kernel kept its old view of the partitions".to_owned());
         }
         proof.finished = Some(now());
-        proof
     }
 
     fn note(&self, work: Option<(Method, Noise)>) {
@@ -220,11 +222,11 @@ impl Work<'_> {
     }
 
     /// Waits for a sanitize operation that is under way already. One that an earlier run of this program began is
-    /// proven by the marks of that run; after any other the device is erased anew.
-    fn join(&self, drive: &dyn Drive, proof: &mut Proof) -> Result<Option<Proof>, EraseError> {
+    /// proven by the marks of that run, which is `true`; after any other the device is erased anew.
+    fn join(&self, drive: &dyn Drive, proof: &mut Proof) -> Result<bool, EraseError> {
         if self.job.facts.sanitizing.is_none() {
             self.source.note(&self.job.disk, None);
-            return Ok(None);
+            return Ok(false);
         }
         let noted =
             self.source.noted(&self.job.disk).and_then(|note| Some((Method::by_name(&note.method)?, note)));
@@ -236,14 +238,14 @@ impl Work<'_> {
             }
             self.source.note(&self.job.disk, None);
             proof.actions.push(chain(&error));
-            return Ok(None);
+            return Ok(false);
         }
         self.control.go_on("the sanitize operation in the drive is done, not proven")?;
         self.source.note(&self.job.disk, None);
         proof.actions.push("a sanitize operation was under way and was waited for".to_owned());
         let Some((method, note)) = noted else {
             proof.actions.push("nobody noted who began it, so that it proves nothing".to_owned());
-            return Ok(None);
+            return Ok(false);
         };
         let fresh = self.source.open(&self.job.disk, Access::Read)?;
         proof
@@ -256,13 +258,14 @@ impl Work<'_> {
                 proof.standard =
                     method.standard(rotational(&self.job.disk, &self.job.facts), self.policy.verify);
                 if proof.standard < self.policy.require {
-                    return Ok(None);
+                    return Ok(false);
                 }
-                Ok(Some(self.finish(proof.clone(), method)))
+                self.finish(proof, method);
+                Ok(true)
             }
             Err(error) => {
                 proof.actions.push(format!("no success: {}: {}", note.method, chain(&error)));
-                Ok(None)
+                Ok(false)
             }
         }
     }

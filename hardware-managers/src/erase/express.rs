@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tacit_model::Proof;
+use tacit_model::{Proof, ProofResult};
 
 use super::policy::{Choice, Policy};
 use super::source::{DriveSource, MachineDrives};
 use super::step::{carry_out, probe, result, wipe_metadata};
 use crate::machine::Machine;
-use crate::managers::{StepContext, StepError};
+use crate::managers::{DeviceFailure, StepContext, StepError};
 
 pub(super) fn run(machine: &Machine, context: &StepContext<'_>, policy: &Policy) -> Result<Value, StepError> {
     let source: Arc<dyn DriveSource> = Arc::new(MachineDrives::new(machine));
@@ -36,9 +36,16 @@ pub(super) fn run(machine: &Machine, context: &StepContext<'_>, policy: &Policy)
         others.push(failure.device.clone());
     }
     let mut proofs = carried.proofs;
-    let mut wiped = wipe(machine, others, context).map_err(|error| with_done(error, &proofs))?;
-    let mut more: Vec<Proof> = serde_json::from_value(wiped["proofs"].take())
-        .map_err(|error| with_done(unreadable(&error), &proofs))?;
+    proofs.retain(|proof| proof.result != ProofResult::Failed);
+    let names = others.clone();
+    let mut wiped = match wipe(machine, others, context) {
+        Ok(wiped) => wiped,
+        Err(error) => return Err(with_done(error, proofs, &names)),
+    };
+    let mut more: Vec<Proof> = match serde_json::from_value(wiped["proofs"].take()) {
+        Ok(more) => more,
+        Err(error) => return Err(with_done(unreadable(&error), proofs, &names)),
+    };
     for proof in &mut more {
         if let Some(failure) = carried.failures.iter().find(|failure| failure.device == proof.device) {
             proof.actions.insert(0, format!("the drive's own commands: {}", failure.reason));
@@ -72,13 +79,37 @@ fn unreadable(error: &serde_json::Error) -> StepError {
     }
 }
 
-/// What was erased before the wipe failed counts as done.
-fn with_done(error: StepError, proofs: &[Proof]) -> StepError {
+/// What was erased before the wipe of the others failed stays erased, and proven.
+fn with_done(error: StepError, mut proofs: Vec<Proof>, others: &[String]) -> StepError {
+    if proofs.is_empty() {
+        return error;
+    }
+    let all_of = |mut more: Vec<Proof>| {
+        proofs.append(&mut more);
+        proofs.sort_by(|a, b| a.device.cmp(&b.device));
+        proofs
+    };
+    let each = |reason: &str| -> (Vec<DeviceFailure>, Vec<Proof>) {
+        let one = |device: &String| {
+            let proof = Proof { device: device.clone(), method: "none".to_owned(), ..Proof::default() };
+            (DeviceFailure { device: device.clone(), reason: reason.to_owned() }, proof.failed(reason))
+        };
+        others.iter().map(one).unzip()
+    };
     match error {
-        StepError::Erase { failures, mut done, touched } => {
-            done.extend(proofs.iter().map(|proof| proof.device.clone()));
-            StepError::Erase { failures, done, touched: touched || !proofs.is_empty() }
+        StepError::Erase { failures, proofs, .. } => {
+            StepError::Erase { failures, proofs: all_of(proofs), touched: true }
         }
-        other => other,
+        StepError::Halted { states, proofs, .. } => {
+            StepError::Halted { states, proofs: all_of(proofs), touched: true }
+        }
+        StepError::Cancelled { .. } => {
+            let (states, failed) = each("stopped before anything on it was changed");
+            StepError::Halted { states, proofs: all_of(failed), touched: true }
+        }
+        other => {
+            let (failures, failed) = each(&other.details());
+            StepError::Erase { failures, proofs: all_of(failed), touched: true }
+        }
     }
 }

@@ -11,7 +11,7 @@ use tacit_model::Proof;
 
 use super::control::{Control, Report};
 use super::error::EraseError;
-use super::execute::{Job, erase};
+use super::execute::{Job, begin, erase, now};
 use super::policy::Policy;
 use super::source::DriveSource;
 use crate::chain::chain;
@@ -26,8 +26,8 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum Outcome {
     Proven(Box<Proof>),
-    Failed { reason: String, touched: bool },
-    Stopped { state: String, touched: bool },
+    Failed { proof: Box<Proof>, reason: String, touched: bool },
+    Stopped { proof: Box<Proof>, state: String, touched: bool },
 }
 
 /// Devices that share a controller, one after the other, each with its number.
@@ -35,7 +35,7 @@ pub(crate) type Lane = Vec<(usize, Job)>;
 
 enum Event {
     Report(usize, Report),
-    Done(usize, Box<Result<Proof, EraseError>>),
+    Done(usize, Box<Proof>, Result<(), EraseError>),
 }
 
 /// One device as the watch sees it.
@@ -43,6 +43,18 @@ struct Member {
     name: String,
     control: Arc<Control>,
     lane: usize,
+    /// Of nothing: what is known of a device that never answers.
+    proof: Proof,
+}
+
+fn failed(mut proof: Proof, reason: String, touched: bool) -> Outcome {
+    proof.finished = Some(now());
+    Outcome::Failed { proof: Box::new(proof.failed(&reason)), reason, touched }
+}
+
+fn stopped(mut proof: Proof, state: String, touched: bool) -> Outcome {
+    proof.finished = Some(now());
+    Outcome::Stopped { proof: Box::new(proof.failed(&format!("stopped as asked: {state}"))), state, touched }
 }
 
 /// What the workers share.
@@ -69,7 +81,7 @@ pub(crate) fn run(
             // Nobody listens any more when the step gave this device up.
             let report = move |report| tell.send(Event::Report(number, report)).unwrap_or_default();
             let control = Arc::new(Control::new(report));
-            members.insert(number, Member { name: job.disk.name.clone(), control, lane });
+            members.insert(number, Member { name: job.disk.name.clone(), control, lane, proof: begin(job) });
         }
     }
     let controls = members.iter().map(|(number, member)| (*number, member.control.clone())).collect();
@@ -87,7 +99,7 @@ pub(crate) fn run(
     while watch.outcomes.len() < watch.members.len() {
         match received.recv_timeout(TICK) {
             Ok(Event::Report(number, report)) => watch.report(number, &report, observer),
-            Ok(Event::Done(number, outcome)) => watch.done(number, *outcome),
+            Ok(Event::Done(number, proof, outcome)) => watch.done(number, *proof, outcome),
             Err(_) => {}
         }
         match stopped {
@@ -112,14 +124,15 @@ impl Shared {
             for (number, job) in lane {
                 let control = &self.controls[&number];
                 control.begin();
+                let mut proof = Box::new(begin(&job));
                 let outcome = catch_unwind(AssertUnwindSafe(|| {
-                    erase(self.source.as_ref(), &job, &self.policy, control)
+                    erase(self.source.as_ref(), &job, &self.policy, control, &mut proof)
                 }))
                 .unwrap_or_else(|_| {
                     Err(EraseError::Drive { details: "the program failed; see its log".to_owned() })
                 });
                 control.end();
-                if events.send(Event::Done(number, Box::new(outcome))).is_err() {
+                if events.send(Event::Done(number, proof, outcome)).is_err() {
                     return;
                 }
             }
@@ -141,12 +154,13 @@ impl Watch {
     }
 
     /// The first word counts: who was given up may still say something.
-    fn done(&mut self, number: usize, outcome: Result<Proof, EraseError>) {
-        let touched = self.members[&number].control.touched();
+    fn done(&mut self, number: usize, proof: Proof, outcome: Result<(), EraseError>) {
+        let member = &self.members[&number];
+        let touched = member.control.touched();
         self.outcomes.entry(number).or_insert_with(|| match outcome {
-            Ok(proof) => Outcome::Proven(Box::new(proof)),
-            Err(EraseError::Cancelled { state }) => Outcome::Stopped { state, touched },
-            Err(error) => Outcome::Failed { reason: chain(&error), touched },
+            Ok(()) => Outcome::Proven(Box::new(proof)),
+            Err(EraseError::Cancelled { state }) => stopped(proof, state, touched),
+            Err(error) => failed(proof, chain(&error), touched),
         });
     }
 
@@ -165,11 +179,12 @@ impl Watch {
             let reason = format!("{what} has not ended in time; the drive may still be at work on it");
             let touched = member.control.touched();
             let (name, lane) = (member.name.clone(), member.lane);
-            self.outcomes.insert(number, Outcome::Failed { reason, touched });
+            self.outcomes.insert(number, failed(member.proof.clone(), reason, touched));
             for (other, waiting) in self.members.iter().filter(|(_, other)| other.lane == lane) {
                 waiting.control.cancel();
                 let reason = format!("not begun: {name} on the same controller hangs");
-                self.outcomes.entry(*other).or_insert(Outcome::Failed { reason, touched: false });
+                let proof = waiting.proof.clone();
+                self.outcomes.entry(*other).or_insert_with(|| failed(proof, reason, false));
             }
         }
         hanging.len()
@@ -179,16 +194,16 @@ impl Watch {
     fn leave(&mut self) {
         for (number, member) in &self.members {
             let control = &member.control;
-            self.outcomes.entry(*number).or_insert_with(|| Outcome::Stopped {
-                state: match control.inside() {
+            self.outcomes.entry(*number).or_insert_with(|| {
+                let state = match control.inside() {
                     Some(inside) => format!(
                         "{inside} goes on in the drive, which nothing can stop; \
                          erase it again to wait for the end and to prove it"
                     ),
                     None if !control.touched() => "untouched".to_owned(),
                     None => "the kernel's request has not ended; nothing is known of the content".to_owned(),
-                },
-                touched: control.touched(),
+                };
+                stopped(member.proof.clone(), state, control.touched())
             });
         }
     }
@@ -196,10 +211,13 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use tacit_model::ProofResult;
+
     use super::*;
 
     fn member(name: &str, lane: usize) -> Member {
-        Member { name: name.to_owned(), control: Arc::new(Control::new(|_| {})), lane }
+        let proof = Proof { device: name.to_owned(), ..Proof::default() };
+        Member { name: name.to_owned(), control: Arc::new(Control::new(|_| {})), lane, proof }
     }
 
     #[test]
@@ -217,16 +235,17 @@ mod tests {
         assert!(!watch.members[&2].control.cancelled());
         match (&watch.outcomes[&0], &watch.outcomes[&1]) {
             (
-                Outcome::Failed { reason, touched: true },
-                Outcome::Failed { reason: behind, touched: false },
+                Outcome::Failed { proof, reason, touched: true },
+                Outcome::Failed { reason: behind, touched: false, .. },
             ) => {
                 assert!(reason.contains("nvme-format-user has not ended in time"), "{reason}");
+                assert_eq!((proof.device.as_str(), proof.result), ("/dev/nvme0n1", ProofResult::Failed));
                 assert!(behind.contains("/dev/nvme0n1"), "{behind}");
             }
             other => panic!("{other:?}"),
         }
         // What it says later changes nothing.
-        watch.done(0, Ok(Proof::default()));
+        watch.done(0, Proof::default(), Ok(()));
         assert!(matches!(watch.outcomes[&0], Outcome::Failed { .. }));
         // Told once.
         assert_eq!(watch.give_up_overdue(Instant::now() + TICK), 0);

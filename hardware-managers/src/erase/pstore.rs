@@ -38,8 +38,11 @@ pub(super) fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value,
 }
 
 fn failed(device: &str, error: &io::Error, touched: bool) -> StepError {
-    let failure = DeviceFailure { device: device.to_owned(), reason: chain(error) };
-    StepError::Erase { failures: vec![failure], done: Vec::new(), touched }
+    let reason = chain(error);
+    let proof =
+        Proof { device: device.to_owned(), method: METHOD.to_owned(), ..Proof::default() }.failed(&reason);
+    let failure = DeviceFailure { device: device.to_owned(), reason };
+    StepError::Erase { failures: vec![failure], proofs: vec![proof], touched }
 }
 
 /// Where a pstore is mounted, by the kernel's list.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tacit_blockdev::Access;
 use tacit_model::{BlockDevice, DevicePlan, PlanVerdict, ProgressUnit, Proof};
 
-use super::execute::Job;
+use super::execute::{Job, begin};
 use super::fleet::{self, Lane, Outcome};
 use super::plan::plan;
 use super::policy::{Choice, Policy};
@@ -190,7 +190,7 @@ pub(super) fn probe(
 /// What became of all devices.
 #[derive(Debug, Default)]
 pub(super) struct Carried {
-    /// In the order of the devices.
+    /// Of all devices, in their order.
     pub(super) proofs: Vec<Proof>,
     /// Devices that failed, were refused or stopped, with why or in which state.
     pub(super) failures: Vec<DeviceFailure>,
@@ -208,11 +208,10 @@ impl Carried {
         if self.failures.is_empty() {
             return Ok(self.proofs);
         }
-        let done = self.proofs.into_iter().map(|proof| proof.device).collect();
         Err(if self.stopped {
-            StepError::Halted { states: self.failures, done, touched: self.touched }
+            StepError::Halted { states: self.failures, proofs: self.proofs, touched: self.touched }
         } else {
-            StepError::Erase { failures: self.failures, done, touched: self.touched }
+            StepError::Erase { failures: self.failures, proofs: self.proofs, touched: self.touched }
         })
     }
 }
@@ -233,10 +232,12 @@ pub(super) fn carry_out(
         let device = plan.device;
         match plan.verdict {
             PlanVerdict::Skip => {
-                proofs.insert(number, skipped(&job.disk, &plan.reasons));
+                proofs.insert(number, Proof::of(&job.disk).skipped(&plan.reasons));
             }
             PlanVerdict::Refuse => {
-                failures.insert(number, format!("refused: {}", plan.reasons.join("; ")));
+                let reason = format!("refused: {}", plan.reasons.join("; "));
+                proofs.insert(number, begin(&job).failed(&reason));
+                failures.insert(number, reason);
             }
             PlanVerdict::Erase => {
                 // Whoever keeps a journal knows before the first byte is written.
@@ -251,12 +252,14 @@ pub(super) fn carry_out(
                 carried.touched = true;
                 proofs.insert(number, *proof);
             }
-            Outcome::Failed { reason, touched } => {
+            Outcome::Failed { proof, reason, touched } => {
                 carried.touched |= touched;
+                proofs.insert(number, *proof);
                 failures.insert(number, reason);
             }
-            Outcome::Stopped { state, touched } => {
+            Outcome::Stopped { proof, state, touched } => {
                 carried.touched |= touched;
+                proofs.insert(number, *proof);
                 carried.stopped = true;
                 failures.insert(number, state);
             }
@@ -268,18 +271,4 @@ pub(super) fn carry_out(
         .map(|(number, reason)| DeviceFailure { device: names[number].clone(), reason })
         .collect();
     carried
-}
-
-/// The proof of a device that was left alone.
-fn skipped(disk: &BlockDevice, reasons: &[String]) -> Proof {
-    Proof {
-        device: disk.name.clone(),
-        serial: disk.serial.clone(),
-        model: disk.model.clone(),
-        wwn: disk.wwn.clone(),
-        size: Some(disk.size),
-        method: "none".to_owned(),
-        actions: reasons.iter().map(|reason| format!("skipped: {reason}")).collect(),
-        ..Proof::default()
-    }
 }

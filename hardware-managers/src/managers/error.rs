@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use tacit_model::{Proof, ProofResult};
+
 /// One device that a step failed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceFailure {
@@ -20,9 +22,9 @@ pub enum StepError {
     /// A parameter or a property of the node that the step reads.
     #[error("{parameter}: {problem}")]
     InvalidParameter { parameter: String, problem: String },
-    /// All devices were tried; these failed.
+    /// All devices were tried; these failed. `proofs` are of all devices, in their order.
     #[error("{}", list(failures))]
-    Erase { failures: Vec<DeviceFailure>, done: Vec<String>, touched: bool },
+    Erase { failures: Vec<DeviceFailure>, proofs: Vec<Proof>, touched: bool },
     /// A shared file system that other machines may be using. Nothing was touched.
     #[error("{device} holds {content}, which other machines may use; nothing was erased")]
     Protected { device: String, content: String },
@@ -32,9 +34,10 @@ pub enum StepError {
     /// The caller asked to stop a step of a manager from outside, and it did.
     #[error("hardware manager {manager} stopped {step} when it was asked to")]
     Stopped { manager: String, step: String, touched: bool },
-    /// The caller asked to stop an erasure: what each device that is not done is left as.
+    /// The caller asked to stop an erasure: what each device that is not done is left as. `proofs` are of all devices,
+    /// in their order.
     #[error("stopped: {}", list(states))]
-    Halted { states: Vec<DeviceFailure>, done: Vec<String>, touched: bool },
+    Halted { states: Vec<DeviceFailure>, proofs: Vec<Proof>, touched: bool },
     /// Any other failure, of a manager from outside.
     #[error("{details}")]
     Failed {
@@ -107,6 +110,20 @@ impl StepError {
     /// Names the things: devices, parameters, causes.
     pub fn details(&self) -> String {
         self.to_string()
+    }
+
+    /// What became of each device, as far as the step came.
+    pub fn proofs(&self) -> &[Proof] {
+        match self {
+            Self::Erase { proofs, .. } | Self::Halted { proofs, .. } => proofs,
+            _ => &[],
+        }
+    }
+
+    /// The devices that are erased and proven, or left alone as planned.
+    pub fn done(&self) -> impl Iterator<Item = &str> {
+        let done = self.proofs().iter().filter(|proof| proof.result != ProofResult::Failed);
+        done.map(|proof| proof.device.as_str())
     }
 
     /// Whether the same step may succeed when it is run again.

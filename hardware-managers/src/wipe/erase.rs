@@ -73,22 +73,9 @@ pub(super) fn execute(
     Ok(Proof { actions, verification, result: ProofResult::Proven, ..proof(disk) })
 }
 
-/// The proof of a disk that was left alone.
-pub(super) fn skipped(disk: &BlockDevice, reason: &str) -> Proof {
-    Proof { actions: vec![format!("skipped: {reason}")], ..proof(disk) }
-}
-
-fn proof(disk: &BlockDevice) -> Proof {
-    Proof {
-        device: disk.name.clone(),
-        serial: disk.serial.clone(),
-        model: disk.model.clone(),
-        method: "metadata-wipe".to_owned(),
-        standard: EraseStandard::None,
-        wwn: disk.wwn.clone(),
-        size: Some(disk.size),
-        ..Proof::default()
-    }
+/// The proof before anything is done.
+pub(super) fn proof(disk: &BlockDevice) -> Proof {
+    Proof { method: "metadata-wipe".to_owned(), ..Proof::of(disk) }
 }
 
 fn verify(node: &Path, plan: &Plan) -> Result<Vec<String>, EraseError> {

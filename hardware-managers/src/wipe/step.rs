@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof};
 
 use super::census::{Census, Subject};
-use super::erase::{EraseError, execute, skipped};
+use super::erase::{EraseError, execute, proof};
 use super::lanes;
 use super::stack::{BlockGraph, Kernel, RunningKernel, held, release};
 use crate::chain::chain;
@@ -106,8 +106,12 @@ impl<'a> Wipe<'a> {
             let device = subject.disk.name.clone();
             match outcome {
                 Outcome::Done(proof) => proofs.push(*proof),
-                Outcome::Failed(reason) => failures.push(DeviceFailure { device, reason }),
+                Outcome::Failed(reason) => {
+                    proofs.push(proof(&subject.disk).failed(&reason));
+                    failures.push(DeviceFailure { device, reason });
+                }
                 Outcome::Stopped(state) => {
+                    proofs.push(proof(&subject.disk).failed(state));
                     states.push(DeviceFailure { device, reason: state.to_owned() });
                 }
             }
@@ -118,14 +122,12 @@ impl<'a> Wipe<'a> {
         }
         if !states.is_empty() {
             states.extend(failures);
-            let done = proofs.into_iter().map(|proof| proof.device).collect();
-            return Err(StepError::Halted { states, done, touched });
+            return Err(StepError::Halted { states, proofs, touched });
         }
         if failures.is_empty() {
             return Ok(proofs);
         }
-        let done = proofs.into_iter().map(|proof| proof.device).collect();
-        Err(StepError::Erase { failures, done, touched })
+        Err(StepError::Erase { failures, proofs, touched })
     }
 
     fn free_and_wipe(&self, subject: &Subject, may_stop: &dyn Fn(&str) -> bool) -> Outcome {
@@ -151,7 +153,9 @@ impl<'a> Wipe<'a> {
     fn wipe(&self, subject: &Subject, freed: &[String]) -> Outcome {
         let disk = &subject.disk;
         let plan = match (subject.verdict(), &subject.plan) {
-            (PlanVerdict::Skip, _) => return Outcome::Done(Box::new(skipped(disk, &subject.reason()))),
+            (PlanVerdict::Skip, _) => {
+                return Outcome::Done(Box::new(proof(disk).skipped(&[subject.reason()])));
+            }
             (PlanVerdict::Refuse, _) | (_, None) => return Outcome::Failed(subject.reason()),
             (PlanVerdict::Erase, Some(plan)) => plan,
         };

@@ -283,8 +283,12 @@ fn every_disk_is_tried_and_the_failed_ones_are_named() {
         error.details()
     );
     assert!(!error.details().contains("/dev/vda") && error.disk_touched() && error.retry());
-    let StepError::Erase { done, .. } = error else { panic!("{error:?}") };
-    assert_eq!(done, ["/dev/vda", "/dev/vdc"]);
+    assert_eq!(error.done().collect::<Vec<_>>(), ["/dev/vda", "/dev/vdc"]);
+    let results: Vec<ProofResult> = error.proofs().iter().map(|proof| proof.result).collect();
+    assert_eq!(
+        results,
+        [ProofResult::Proven, ProofResult::Failed, ProofResult::Proven, ProofResult::Failed]
+    );
     for disk in &good {
         assert_eq!(get(disk, 0, 4), [0; 4]);
     }
@@ -314,8 +318,9 @@ fn cancel_within_a_disk_leaves_its_table_and_progress_is_told() {
     // Asked before the disk is freed, before it is wiped, and after its first region.
     let observer = Observer { stop_after: Some(2), ..Observer::default() };
     let error = erase_observed(&tree.machine(), &json!({}), &observer).unwrap_err();
-    let StepError::Halted { states, done, touched } = &error else { panic!("{error:?}") };
-    assert_eq!((states.len(), done.len(), *touched), (1, 0, true));
+    let StepError::Halted { states, proofs, touched } = &error else { panic!("{error:?}") };
+    assert_eq!((states.len(), proofs.len(), *touched), (1, 1, true));
+    assert_eq!(error.done().count(), 0);
     assert!(states[0].device == "/dev/vda" && states[0].reason.contains("its table is still there"));
     assert_eq!((get(&disk, 512, 8), get(&disk, MIB, 4)), (b"EFI PART".to_vec(), b"XFSB".to_vec()));
     assert_eq!(*observer.seen.lock().unwrap(), [("/dev/vda".into(), 0, 3), ("/dev/vda".into(), 1, 3)]);

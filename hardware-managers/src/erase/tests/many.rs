@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use tacit_model::EraseStandard;
+use tacit_model::ProofResult::{self, Failed, Proven};
 
 use super::{Bench, MIB, run};
 use crate::drives::simulated::{Content, SimulatedClock};
@@ -18,11 +20,21 @@ fn one_failure_stops_nobody_and_all_failures_are_named() {
     contents[4].fail_writes(MIB + 4096..MIB + 8192);
     bench.slots.get_mut("/dev/vdf").unwrap().findings.held.push("/dev/vdf is used as swap".to_owned());
     let run = run(bench, json!({"disk_erasure_concurrency": 2}), json!({}));
-    match run.outcome.unwrap_err() {
-        StepError::Erase { failures, done, touched } => {
+    let error = run.outcome.unwrap_err();
+    assert_eq!(error.done().collect::<Vec<_>>(), ["/dev/vda", "/dev/vdc", "/dev/vdd"]);
+    match error {
+        StepError::Erase { failures, proofs, touched } => {
             let failed: Vec<&str> = failures.iter().map(|failure| failure.device.as_str()).collect();
             assert_eq!(failed, ["/dev/vdb", "/dev/vde", "/dev/vdf"]);
-            assert_eq!(done, ["/dev/vda", "/dev/vdc", "/dev/vdd"]);
+            // Those that are done are proven as if they were alone, and the others are accounted for.
+            let results: Vec<ProofResult> = proofs.iter().map(|proof| proof.result).collect();
+            assert_eq!(results, [Proven, Failed, Proven, Proven, Failed, Failed]);
+            let (good, bad) = (&proofs[0], &proofs[4]);
+            assert!(good.standard == EraseStandard::Clear && !good.verification.is_empty());
+            assert!(good.started.is_some() && good.finished.is_some());
+            assert!(bad.standard == EraseStandard::None && bad.verification.is_empty());
+            assert_eq!((bad.method.as_str(), bad.size), ("overwrite", Some(4 * MIB)));
+            assert_eq!(bad.actions.last(), Some(&format!("failed: {}", failures[1].reason)));
             assert!(touched && failures[2].reason.contains("swap"));
         }
         other => panic!("{other}"),

@@ -138,8 +138,8 @@ fn a_stop_is_heard_between_requests_and_says_what_is_left() {
     let run =
         run_observed(bench(&content), json!({"agent_erase_devices_iterations": 50}), json!({}), &watcher);
     match run.outcome.unwrap_err() {
-        StepError::Halted { states, done, touched } => {
-            assert!(touched && done.is_empty());
+        StepError::Halted { states, proofs, touched } => {
+            assert!(touched && proofs.len() == 1 && proofs[0].result == ProofResult::Failed);
             assert!(states[0].reason.contains("partly overwritten"), "{}", states[0].reason);
         }
         other => panic!("{other}"),

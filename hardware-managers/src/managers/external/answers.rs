@@ -113,6 +113,7 @@ pub(super) fn check_proofs(step: &OfferedStep, manager: &str, proofs: &mut [Proo
             ProofResult::Proven if proof.verification.iter().all(|line| line.trim().is_empty()) => {
                 return Err(unproven("nothing was verified"));
             }
+            ProofResult::Failed => return Err(unproven("it failed, and the step says that it succeeded")),
             ProofResult::Skipped if proof.actions.iter().all(|line| line.trim().is_empty()) => {
                 return Err(unproven("skipped without a reason"));
             }
