@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use tacit_protocol::ramdisk::{BRIDGE_CA_PATH, IRONIC_PATH};
+
 use crate::elf;
 use crate::error::ImageError;
 use crate::fat;
@@ -50,6 +52,8 @@ pub struct BuildRequest {
     pub programs: Vec<String>,
     /// Debian packages in which these are.
     pub packages: Vec<PathBuf>,
+    /// Certificate of the bridge's authority, PEM, for [`Profile::Ironic`].
+    pub bridge_ca: Option<PathBuf>,
 }
 
 /// Builds all files. Equal inputs give equal bytes, wherever and whenever.
@@ -64,6 +68,7 @@ pub fn build(request: &BuildRequest) -> Result<BuildManifest, ImageError> {
         .map_err(|source| ImageError::Agent { path: request.agent.clone(), source })?;
     let managers = request.hardware_managers.iter().map(|path| manager(path)).collect::<Result<_, _>>()?;
 
+    let settings = settings(request)?;
     let programs = programs::choose(&request.packages, &request.programs)?;
     let kernel = KernelPackage::open(&request.kernel)?;
     let wanted = Wanted {
@@ -85,7 +90,7 @@ pub fn build(request: &BuildRequest) -> Result<BuildManifest, ImageError> {
         files: Vec::new(),
     };
 
-    let initramfs = initramfs::build(agent, selection, managers, programs)
+    let initramfs = initramfs::build(agent, selection, managers, programs, settings)
         .map_err(ImageError::io("compress", Path::new(INITRAMFS)))?;
     let uki = stub.build(&Parts {
         kernel: &kernel.vmlinuz,
@@ -111,6 +116,30 @@ pub fn build(request: &BuildRequest) -> Result<BuildManifest, ImageError> {
     json.push(b'\n');
     replace(&request.out.join(manifest::FILE_NAME), &json)?;
     Ok(manifest)
+}
+
+/// What the agent finds in its ramdisk besides programs: path and content.
+fn settings(request: &BuildRequest) -> Result<Vec<(&'static str, Vec<u8>)>, ImageError> {
+    let mut settings = Vec::new();
+    if request.profile == Profile::Ironic {
+        settings.push((IRONIC_PATH, Vec::new()));
+    }
+    if let Some(path) = &request.bridge_ca {
+        let invalid = |reason: &str| ImageError::Invalid { path: path.clone(), reason: reason.into() };
+        if request.profile != Profile::Ironic {
+            return Err(invalid("a bridge's authority is for the profile ironic"));
+        }
+        let pem = read(path)?;
+        let text = String::from_utf8_lossy(&pem);
+        if text.contains("PRIVATE KEY") {
+            return Err(invalid("holds a private key, which must not be in a ramdisk for all"));
+        }
+        if !text.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(invalid("holds no certificate in PEM"));
+        }
+        settings.push((BRIDGE_CA_PATH, pem));
+    }
+    Ok(settings)
 }
 
 fn manager(path: &Path) -> Result<HardwareManager, ImageError> {

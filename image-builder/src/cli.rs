@@ -55,6 +55,9 @@ enum Command {
         /// A Debian package in which programs or their libraries are; may be repeated.
         #[arg(long = "package", value_name = "FILE.deb")]
         packages: Vec<PathBuf>,
+        /// Certificate of the bridge's authority (PEM) for the profile ironic: who shows a certificate of it needs no token.
+        #[arg(long, value_name = "FILE")]
+        bridge_ca: Option<PathBuf>,
         /// systemd's EFI stub, or the Debian package systemd-boot-efi.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_STUB)]
         stub: PathBuf,
@@ -103,6 +106,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
             hardware_managers,
             programs,
             packages,
+            bridge_ca,
             stub,
         } => {
             let request = BuildRequest {
@@ -116,6 +120,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
                 hardware_managers,
                 programs,
                 packages,
+                bridge_ca,
             };
             println!("{}", Info::Build(build::build(&request)?));
         }

@@ -32,8 +32,9 @@ pub fn build(
     selection: Selection,
     managers: Vec<HardwareManager>,
     programs: BTreeMap<String, Vec<u8>>,
+    settings: Vec<(&'static str, Vec<u8>)>,
 ) -> io::Result<Vec<u8>> {
-    let archive = archive(agent, selection, managers, programs);
+    let archive = archive(agent, selection, managers, programs, settings);
     let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
     encoder.set_pledged_src_size(Some(archive.len()))?;
     archive.write_to(&mut encoder)?;
@@ -45,6 +46,7 @@ fn archive(
     selection: Selection,
     managers: Vec<HardwareManager>,
     programs: BTreeMap<String, Vec<u8>>,
+    settings: Vec<(&'static str, Vec<u8>)>,
 ) -> Archive {
     let mut archive = Archive::default();
     for folder in ["dev", "etc", "lib/modules", "proc", "run", "sys", EXTERNAL_MANAGERS] {
@@ -61,6 +63,9 @@ fn archive(
     archive.file(MODULE_MANIFEST_PATH, 0o644, manifest);
     for (path, module) in selection.files {
         archive.file(&path, 0o644, module);
+    }
+    for (path, setting) in settings {
+        archive.file(path, 0o644, setting);
     }
     for (path, program) in programs {
         archive.file(&path, 0o755, program);

@@ -10,6 +10,9 @@ pub enum Profile {
     Server,
     /// As `server`, with md loaded at once: what software RAID needs besides mdadm (`--program sbin/mdadm`).
     Raid,
+    /// As `server`, as the `deploy_kernel` and `deploy_ramdisk` of stock Ironic: drivers for the medium that Ironic makes,
+    /// and an agent that does the part of Ironic's own.
+    Ironic,
 }
 
 const VIRTUAL: &[&str] = &[
@@ -99,6 +102,9 @@ const SERVER: &[&str] = &[
     "vfat",
 ];
 
+/// The drives in which Ironic's medium appears; its file system is read without the kernel's help.
+const IRONIC: &[&str] = &["sr_mod"];
+
 /// Modules that no device asks for by a modalias, in the order of loading.
 const ALWAYS: &[&str] = &["efivarfs", "sg", "ipmi_devintf"];
 /// The kernel would ask a user's program for these when an array is made.
@@ -111,6 +117,9 @@ impl Profile {
         let mut names = VIRTUAL.to_vec();
         if self != Self::Virtual {
             names.extend(SERVER);
+        }
+        if self == Self::Ironic {
+            names.extend(IRONIC);
         }
         names.sort_unstable();
         names
@@ -127,6 +136,7 @@ impl Profile {
             Self::Virtual => "virtual",
             Self::Server => "server",
             Self::Raid => "raid",
+            Self::Ironic => "ironic",
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tacit_image::build::{BuildRequest, build};
 use tacit_image::info::{Info, Region};
 use tacit_image::pe;
+use tacit_image::profile::Profile;
 use tacit_image::uki::Stub;
 use tacit_protocol::ramdisk::ModuleManifest;
 use tempfile::tempdir;
@@ -271,4 +272,33 @@ fn programs_bring_the_libraries_that_they_need() {
     assert!(from_cpio(&archive, "lib/libc.so.6").is_some());
     assert!(from_cpio(&archive, "lib64/ld-linux-x86-64.so.2").is_some());
     assert!(from_cpio(&archive, "share/doc/tool/README").is_none());
+}
+
+#[test]
+fn a_ramdisk_for_ironic_says_so_and_carries_the_bridges_authority() {
+    let folder = tempdir().unwrap();
+    let mut request = synthetic::request(folder.path());
+    let of = |request: &BuildRequest, path: &str| {
+        build(request).unwrap();
+        let initramfs = folder_contents(&request.out).remove("initramfs.zst").unwrap();
+        from_cpio(&zstd::decode_all(&initramfs[..]).unwrap(), path).map(<[u8]>::to_vec)
+    };
+    assert_eq!(of(&request, "etc/tacit/ironic"), None);
+    request.profile = Profile::Ironic;
+    assert_eq!(of(&request, "etc/tacit/ironic"), Some(Vec::new()));
+    assert_eq!(of(&request, "etc/tacit/bridge-ca.pem"), None);
+
+    let authority = folder.path().join("ca.pem");
+    let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+    std::fs::write(&authority, pem).unwrap();
+    request.bridge_ca = Some(authority.clone());
+    assert_eq!(of(&request, "etc/tacit/bridge-ca.pem").as_deref(), Some(pem.as_bytes()));
+
+    std::fs::write(&authority, format!("{pem}-----BEGIN PRIVATE KEY-----\n")).unwrap();
+    assert!(message(&request).contains("private key"), "{}", message(&request));
+    std::fs::write(&authority, "no certificate").unwrap();
+    assert!(message(&request).contains("no certificate"));
+    std::fs::write(&authority, pem).unwrap();
+    request.profile = Profile::Server;
+    assert!(message(&request).contains("profile ironic"));
 }

@@ -8,6 +8,12 @@ pub const MODULE_MANIFEST_PATH: &str = "/lib/tacit/modules.json";
 /// Folder with hardware managers that are programs of their own.
 pub const EXTERNAL_MANAGERS: &str = "/usr/lib/tacit/hardware-managers";
 
+/// There in a ramdisk that stock Ironic boots: the agent does IPA's part, with a bridge before it.
+pub const IRONIC_PATH: &str = "/etc/tacit/ironic";
+
+/// The certificate of the bridge's authority in such a ramdisk, PEM.
+pub const BRIDGE_CA_PATH: &str = "/etc/tacit/bridge-ca.pem";
+
 /// The kernel modules of this ramdisk. Files are uncompressed `.ko`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModuleManifest {

@@ -159,6 +159,7 @@ pub(crate) fn request(folder: &Path) -> BuildRequest {
         profile: Profile::Virtual,
         programs: Vec::new(),
         packages: Vec::new(),
+        bridge_ca: None,
         command_line: "console=ttyS0".into(),
         modules: Vec::new(),
         hardware_managers: vec![put("vendor-raid", b"#!/bin/vendor\n")],
