@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tacit_tests::desk::Site;
+use tacit_tests::desk::{LoopDisk, Site};
 use tacit_tests::workspace;
 
 const MIB: u64 = 1 << 20;
@@ -81,6 +81,39 @@ async fn certified(site: &Site) -> Result<()> {
     site.conductor.send("DELETE", "/v1/nodes/desk", Value::Null).await?;
     let kept = site.conductor.get(&format!("/v1/nodes/{uuid}/erasures")).await?;
     ensure!(kept == erasures, "the certificates went with the node");
+    Ok(())
+}
+
+/// One disk cannot be erased: the step fails, and the other one's certificate is not lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_erased_is_certified_when_another_disk_fails() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let refused = LoopDisk::read_only(directory.path(), DISK)?;
+    let site = Site::start_with(DISK, &[], None, &[refused.device()]).await?;
+    let result = partly(&site, &refused).await;
+    if result.is_err() {
+        eprintln!("{}", site.logs());
+    }
+    result
+}
+
+async fn partly(site: &Site, refused: &LoopDisk) -> Result<()> {
+    site.verb("manage").await?;
+    site.settles_in("manageable").await?;
+    let steps = json!([{"interface": "deploy", "step": "erase_devices"}]);
+    site.conductor
+        .send("PUT", "/v1/nodes/desk/states/provision", json!({"target": "clean", "clean_steps": steps}))
+        .await?;
+    let node = site.settles_in("clean failed").await?;
+    let error = node["last_error"].as_str().unwrap_or_default();
+    let name = refused.device().display().to_string();
+    ensure!(error.contains(&name) && error.contains("read-only"), "{error}");
+    ensure!(error.contains("devices erased all the same, and certified: 1"), "{error}");
+    let erasures = site.conductor.get("/v1/nodes/desk/erasures").await?;
+    let list = erasures["erasures"].as_array().context("no list")?;
+    ensure!(list.len() == 1, "{erasures:#}");
+    ensure!(list[0]["certificate"]["device"] == site.disk.device().display().to_string(), "{erasures:#}");
+    ensure!(site.disk.read(0, DISK as usize)?.iter().all(|byte| *byte == 0), "certified and not erased");
     Ok(())
 }
 

@@ -53,6 +53,12 @@ async fn whole_life_of_a_node() -> Result<()> {
         site.settles_in("manageable").await?;
         let inventory = site.conductor.get("/v1/nodes/desk/inventory").await?;
         ensure!(inventory["inventory"]["disks"][0]["size"] == DISK, "{inventory}");
+        let collected = &inventory["plugin_data"];
+        ensure!(
+            collected["configuration"]["collectors"].as_array().is_some_and(|names| names.len() == 3),
+            "{collected}"
+        );
+        ensure!(collected["pci_devices"].is_array() && collected["macs"].is_array(), "{collected}");
         site.verb("provide").await?;
         site.settles_in("available").await?;
         ensure!(!site.disk.is_bootable()?, "cleaning left a boot sector");

@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 use tacit_model::{DevicePlan, PlanVerdict, Proof, ProofResult};
 
 use super::steps::{Effect, Outcome, StepError, Work, done};
+use crate::chain::chain;
 use crate::erasure::{Issuer, certificates};
 use crate::node::Node;
+use crate::pki::{PkiError, Signed};
 
 /// Ironic's options for cleaning (`[deploy]`, API contract); `None` leaves the agent's priority.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +105,21 @@ impl Work<'_> {
     pub(super) async fn clean_step(&self, step: &Map<String, Value>) -> Result<Outcome, StepError> {
         let mut params = self.clean_params()?;
         params.insert("step".into(), Value::Object(step.clone()));
-        let operation = self.operate("clean.execute_clean_step", params, None).await?;
+        let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
+        let operation = match self.operate("clean.execute_clean_step", params, None).await {
+            Ok(operation) => operation,
+            Err(StepError::Operation { command, error }) => {
+                let certificates = self.certify(name, None, &error.proofs)?;
+                let error = StepError::Operation { command, error };
+                if certificates.is_empty() {
+                    return Err(error);
+                }
+                return Err(StepError::Partly { certificates, error: Box::new(error) });
+            }
+            Err(error) => return Err(error),
+        };
         let mut answer = operation.result.unwrap_or_default();
         let result = answer["clean_result"].take();
-        let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
         let manager = answer["manager"].as_str();
         if step.get("args").is_some_and(|args| args["dry_run"] == Value::Bool(true)) {
             return match result.get("plan") {
@@ -119,10 +132,16 @@ impl Work<'_> {
         if name.starts_with("erase_devices") && proofs.is_empty() {
             return Err(StepError::Refused(format!("{name} reported success without a proof")));
         }
-        let issuer = Issuer { conductor: &self.engine.config.hostname, node: self.node, step: name, manager };
-        let signed = certificates(&issuer, &proofs).iter().map(|one| self.engine.pki.sign(one)).collect();
-        let signed = signed_all(signed)?;
+        let signed = self.certify(name, manager, &proofs)?;
         done(Effect::Erased(signed), said(manager, &proofs))
+    }
+
+    /// What is to be stored with the node of a step's proofs.
+    fn certify(&self, step: &str, manager: Option<&str>, proofs: &[Proof]) -> Result<Vec<Signed>, StepError> {
+        let issuer = Issuer { conductor: &self.engine.config.hostname, node: self.node, step, manager };
+        let statements = certificates(&issuer, proofs);
+        let signed: Result<_, PkiError> = statements.iter().map(|one| self.engine.pki.sign(one)).collect();
+        signed.map_err(|error| StepError::Refused(chain(&error)))
     }
 
     /// `node` and `ports` as clean steps get them: with the knobs, without secrets.
@@ -132,12 +151,6 @@ impl Work<'_> {
         params["node"]["driver_info"] = for_agent(self.node).into();
         Ok(params)
     }
-}
-
-fn signed_all(
-    signed: Result<Vec<crate::pki::Signed>, crate::pki::PkiError>,
-) -> Result<Vec<crate::pki::Signed>, StepError> {
-    signed.map_err(|error| StepError::Refused(crate::chain::chain(&error)))
 }
 
 fn read<T: serde::de::DeserializeOwned>(

@@ -202,6 +202,9 @@ fn fail(engine: &Engine, id: Uuid, error: &StepError) -> Result<(), StoreError> 
         record.finished_at = Some(unix_now());
         let name = record.step.name();
         let cleaning = matches!(record.step, FlowStep::CleanStep { .. });
+        if let StepError::Partly { certificates, .. } = error {
+            certificates.iter().try_for_each(|certificate| tx.add_erasure(id, certificate))?;
+        }
         abandon(tx, engine, &mut node, &mut flow, Event::Fail, format!("{name}: {reason}"))?;
         if cleaning {
             node.maintenance = true;

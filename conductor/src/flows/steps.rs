@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
+use tacit_protocol::error::OperationError;
 use tacit_protocol::v2::{EventKind, Operation, OperationRequest, OperationState, Progress};
 
 use super::engine::Engine;
@@ -62,11 +63,18 @@ pub(super) enum StepError {
             .waited.as_secs())]
     NoAgent { address: std::net::SocketAddr, waited: Duration, medium: String, last: String },
     #[error("{command} failed on the agent: {error}; {}", disk_words(&.error.disk))]
-    Operation { command: String, error: tacit_protocol::error::OperationError },
+    Operation { command: String, error: Box<OperationError> },
     #[error("the machine was started again since its agent first answered: what it did before is lost")]
     Rebooted,
     #[error("{command} was cancelled on the agent")]
     Cancelled { command: String },
+    /// Some devices of a step failed, others were erased all the same.
+    #[error("devices erased all the same, and certified: {}", .certificates.len())]
+    Partly {
+        certificates: Vec<Signed>,
+        #[source]
+        error: Box<Self>,
+    },
 }
 
 fn disk_words(disk: &tacit_protocol::error::DiskState) -> &'static str {
@@ -208,7 +216,7 @@ impl Work<'_> {
         match (operation.state, operation.error.clone()) {
             (OperationState::Succeeded, _) => Ok(operation),
             (OperationState::Cancelled, _) => Err(StepError::Cancelled { command }),
-            (_, Some(error)) => Err(StepError::Operation { command, error }),
+            (_, Some(error)) => Err(StepError::Operation { command, error: Box::new(error) }),
             (state, None) => {
                 Err(StepError::Refused(format!("{command} ended as {state:?} without an error")))
             }

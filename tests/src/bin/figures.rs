@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
     let (kernel, ramdisk) = (size(&media.join("vmlinuz"))?, size(&media.join("initramfs.zst"))?);
     println!("kernel + initramfs             {:8.1} MiB = {kernel:.1} + {ramdisk:.1}", kernel + ramdisk);
 
-    let site = Site::start_with(5 * GIB, &[], Some(agent)).await?;
+    let site = Site::start_with(5 * GIB, &[], Some(agent), &[]).await?;
     println!(
         "conductor, idle                {:8.1} MiB resident",
         site.conductor.resident_bytes()? as f64 / MIB

@@ -25,8 +25,18 @@ impl LoopDisk {
         }
         file.write_all_at(&[0x55, 0xaa], 510)?;
         file.flush()?;
+        Self::attach(backing, &["--direct-io=off"])
+    }
+
+    /// The same, and nobody can write to it.
+    pub fn read_only(directory: &Path, size: u64) -> Result<Self> {
+        Self::attach(Self::new(directory, size)?.backing.clone(), &["--read-only"])
+    }
+
+    fn attach(backing: PathBuf, options: &[&str]) -> Result<Self> {
         let output = Command::new("losetup")
-            .args(["--find", "--show", "--direct-io=off"])
+            .args(["--find", "--show"])
+            .args(options)
             .arg(&backing)
             .output()
             .context("losetup (package mount) does not run")?;

@@ -38,14 +38,15 @@ pub struct Image {
 impl Site {
     /// `arguments` are added to `tacit serve`; the disk has `disk_size` bytes.
     pub async fn start(disk_size: u64, arguments: &[&'static str]) -> Result<Self> {
-        Self::start_with(disk_size, arguments, None).await
+        Self::start_with(disk_size, arguments, None, &[]).await
     }
 
-    /// The same with another agent than the one built beside the tests.
+    /// The same with another agent than the one built beside the tests, and more disks.
     pub async fn start_with(
         disk_size: u64,
         arguments: &[&'static str],
         agent: Option<PathBuf>,
+        more_disks: &[&Path],
     ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut medium = vec![0; REGION_OFFSET];
@@ -54,7 +55,7 @@ impl Site {
         medium.resize(2 * REGION_OFFSET, 0);
         std::fs::write(directory.path().join("medium.iso"), medium)?;
         let disk = LoopDisk::new(directory.path(), disk_size)?;
-        let disks = vec![disk.device().to_owned()];
+        let disks = [&[disk.device()], more_disks].concat().into_iter().map(Path::to_owned).collect();
         let agent = agent.map_or_else(|| program("tacit-agent"), Ok)?;
         let machine = Machine::new(agent, disks, directory.path(), free_address()?);
         let machine = Arc::new(machine);
