@@ -16,5 +16,6 @@ pub mod media;
 pub mod node;
 pub mod pki;
 pub mod port;
+mod secret;
 pub mod states;
 pub mod store;

@@ -5,19 +5,19 @@ use std::time::Duration;
 use uuid::Uuid;
 
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(first: Duration, longest: Duration) -> Self {
+    pub(crate) fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest, next: first }
     }
 
     /// The next delay: doubled each time up to the longest, give or take a quarter.
-    pub(super) fn delay(&mut self) -> Duration {
+    pub(crate) fn delay(&mut self) -> Duration {
         let base = self.next;
         self.next = (self.next * 2).min(self.longest);
         // The last byte of a random UUID is random.
@@ -25,7 +25,7 @@ impl Backoff {
         base.mul_f64(0.75 + part / 2.0)
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.next = self.first;
     }
 }

@@ -23,7 +23,7 @@ use super::identity::{ExpectedIdentity, check_identity};
 use super::record::BootRecord;
 
 /// How long an agent may think about a request that it answers at once.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Largest answer read, in bytes; the largest sent are collected logs.
 const ANSWER_SIZE: usize = 64 * 1024 * 1024;
 /// Longest `wait` of the events request (`/v2` refuses more).
@@ -46,7 +46,15 @@ impl AgentClient {
     /// When that is no certificate. Nothing is dialled yet.
     pub fn new(pki: &Pki, address: SocketAddr, certificate_pem: &str) -> Result<Self, AgentError> {
         let pinned = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(PkiError::Pinned)?;
-        let dialler = Dialler::new(address, pki.client_config(&pinned)?);
+        Self::pinning(pki, address, &pinned)
+    }
+
+    /// [`Self::new`] with a certificate that was seen, or read elsewhere.
+    ///
+    /// # Errors
+    /// When no TLS can be set up with it. Nothing is dialled yet.
+    pub fn pinning(pki: &Pki, address: SocketAddr, pinned: &CertificateDer<'_>) -> Result<Self, AgentError> {
+        let dialler = Dialler::new(address, pki.client_config(pinned)?);
         Ok(Self { dialler, idle: Arc::default(), patience: PATIENCE })
     }
 
@@ -149,12 +157,12 @@ impl AgentClient {
         self.expect(status, &body)
     }
 
-    async fn put(&self, path: &str, value: &impl Serialize) -> Result<(StatusCode, Bytes), AgentError> {
+    pub(super) async fn put(&self, path: &str, value: &impl Serialize) -> Result<(StatusCode, Bytes), AgentError> {
         let body = serde_json::to_vec(value).map_err(|error| self.protocol(path, &error))?;
         self.exchange(Method::PUT, path, Some(body.into()), ANSWER_LIMIT).await
     }
 
-    fn expect<T: DeserializeOwned>(&self, status: StatusCode, body: &[u8]) -> Result<T, AgentError> {
+    pub(super) fn expect<T: DeserializeOwned>(&self, status: StatusCode, body: &[u8]) -> Result<T, AgentError> {
         if !status.is_success() {
             return Err(self.refused(status, body));
         }
@@ -169,13 +177,13 @@ impl AgentClient {
         AgentError::Refused { address: self.address(), status: status.as_u16(), fault }
     }
 
-    fn protocol(&self, what: &str, error: &dyn std::fmt::Display) -> AgentError {
+    pub(super) fn protocol(&self, what: &str, error: &dyn std::fmt::Display) -> AgentError {
         AgentError::Protocol { address: self.address(), detail: format!("{what}: {error}") }
     }
 
     /// One request and its whole answer. Every request of `/v2` may be sent twice, so one that meets a connection
     /// that was closed while it lay idle is sent again over a new one.
-    async fn exchange(
+    pub(super) async fn exchange(
         &self,
         method: Method,
         path: &str,
@@ -185,6 +193,17 @@ impl AgentClient {
         if let Some(answer) = self.over_idle(&method, path, body.as_ref(), limit).await {
             return answer;
         }
+        self.exchange_once(method, path, body, limit).await
+    }
+
+    /// One request over a connection of its own, never sent a second time.
+    pub(super) async fn exchange_once(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), AgentError> {
         let (sender, connection) = self.dialler.dial().await?;
         let address = self.address();
         tokio::spawn(async move {

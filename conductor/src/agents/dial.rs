@@ -43,20 +43,31 @@ impl Dialler {
 
     /// Dials. When this returns, the other end has proven who it is, and no byte of HTTP was sent.
     pub(super) async fn dial(&self) -> Result<(Sender, Connection<Wire, Full<Bytes>>), AgentError> {
+        let stream = self.connect().await?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        handshake.map_err(|error| AgentError::connection(self.address, error))
+    }
+
+    /// [`Self::dial`] without HTTP.
+    pub(super) async fn connect(&self) -> Result<TlsStream<TcpStream>, AgentError> {
         let address = self.address;
-        let broken = |source| AgentError::connection(address, source);
-        let stream = timeout(CONNECT_LIMIT, TcpStream::connect(address))
-            .await
-            .map_err(|_| AgentError::timeout(address, "TCP connection"))?
-            .map_err(broken)?;
-        tune(&stream).map_err(broken)?;
-        let handshake = self.tls.connect(ServerName::from(address.ip()), stream);
-        let stream = timeout(HANDSHAKE_LIMIT, handshake)
+        let handshake = self.tls.connect(ServerName::from(address.ip()), tcp(address).await?);
+        timeout(HANDSHAKE_LIMIT, handshake)
             .await
             .map_err(|_| AgentError::timeout(address, "TLS handshake"))?
-            .map_err(broken)?;
-        http1::handshake(TokioIo::new(stream)).await.map_err(|error| AgentError::connection(address, error))
+            .map_err(|source| AgentError::connection(address, source))
     }
+}
+
+/// A connection to whoever is there.
+pub(super) async fn tcp(address: SocketAddr) -> Result<TcpStream, AgentError> {
+    let broken = |source| AgentError::connection(address, source);
+    let stream = timeout(CONNECT_LIMIT, TcpStream::connect(address))
+        .await
+        .map_err(|_| AgentError::timeout(address, "TCP connection"))?
+        .map_err(broken)?;
+    tune(&stream).map_err(broken)?;
+    Ok(stream)
 }
 
 fn tune(stream: &TcpStream) -> std::io::Result<()> {

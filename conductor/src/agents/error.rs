@@ -36,6 +36,15 @@ pub enum AgentError {
     AgentRestarted { address: SocketAddr, operation: String, detail: String },
     #[error("no connection to the agent can be prepared")]
     Pki(#[from] PkiError),
+    /// IPA does not take the token for its own.
+    #[error("IPA at {address} does not accept driver_info.agent_token")]
+    TokenRefused { address: SocketAddr },
+    /// What became of a command that IPA was sent.
+    #[error("whether IPA at {address} carried out {operation} cannot be known: {detail}")]
+    Unknowable { address: SocketAddr, operation: String, detail: String },
+    /// Not sent: it could not be found again.
+    #[error("a command for IPA cannot be written down")]
+    Unrecorded(#[source] BoxError),
 }
 
 fn at(address: Option<SocketAddr>) -> String {
@@ -52,7 +61,10 @@ impl AgentError {
             | Self::CallerRefused { .. }
             | Self::Protocol { .. }
             | Self::AgentRestarted { .. }
-            | Self::Pki(_) => false,
+            | Self::Pki(_)
+            | Self::TokenRefused { .. }
+            | Self::Unknowable { .. }
+            | Self::Unrecorded(_) => false,
         }
     }
 

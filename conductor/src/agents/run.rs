@@ -6,10 +6,10 @@ use std::time::Duration;
 use tacit_protocol::v2::{self, EventKind, Operation, OperationRequest};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::images::Allowance;
 
+use super::attempts::Attempts;
 use super::backoff::Backoff;
 use super::client::AgentClient;
 use super::error::AgentError;
@@ -42,8 +42,7 @@ impl AgentClient {
             on_event,
             boot_id: String::new(),
             cursor: 0,
-            last_answer: Instant::now(),
-            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(5)),
+            attempts: Attempts::new(self.patience),
         };
         match allowance {
             None => follow.complete(request).await,
@@ -61,8 +60,7 @@ struct Follow<'a, F> {
     on_event: F,
     boot_id: String,
     cursor: u64,
-    last_answer: Instant,
-    backoff: Backoff,
+    attempts: Attempts,
 }
 
 impl<F: FnMut(&v2::Event)> Follow<'_, F> {
@@ -70,14 +68,14 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
         let client = self.client;
         let status = loop {
             let answer = client.status().await;
-            if let Some(status) = self.take(answer).await? {
+            if let Some(status) = self.attempts.take(answer).await? {
                 break status;
             }
         };
         self.boot_id = status.boot_id;
         loop {
             let answer = client.start_or_attach(self.id, request).await;
-            if let Some((operation, started)) = self.take(answer).await? {
+            if let Some((operation, started)) = self.attempts.take(answer).await? {
                 // Events older than an operation that has just begun do not concern it.
                 self.cursor = if started { status.last_event } else { 0 };
                 if operation.state.is_final() {
@@ -102,7 +100,7 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
                 None => client.events(self.cursor, wait).await,
             };
             looked = false;
-            let Some(page) = self.take(answer).await? else {
+            let Some(page) = self.attempts.take(answer).await? else {
                 // The agent may have restarted meanwhile, and its event numbers with it.
                 if let Some(operation) = self.still_there().await? {
                     return self.drain(operation).await;
@@ -120,27 +118,10 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
         }
     }
 
-    /// What to make of an answer: a value, a pause before the next attempt (`None`), or the end.
-    async fn take<T>(&mut self, answer: Result<T, AgentError>) -> Result<Option<T>, AgentError> {
-        match answer {
-            Ok(value) => {
-                self.last_answer = Instant::now();
-                self.backoff.reset();
-                Ok(Some(value))
-            }
-            Err(error) if error.is_transient() && self.last_answer.elapsed() < self.client.patience => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "trying again");
-                tokio::time::sleep(self.backoff.delay()).await;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// The operation, once it is final. `None` while it runs, and when that cannot be known now.
     async fn still_there(&mut self) -> Result<Option<Operation>, AgentError> {
         let answer = self.client.operation(self.id).await;
-        match self.take(answer).await? {
+        match self.attempts.take(answer).await? {
             Some(Some(operation)) => Ok(operation.state.is_final().then_some(operation)),
             Some(None) => Err(self.restarted("it does not know the operation any more".to_owned())),
             None => Ok(None),
@@ -184,7 +165,7 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
 }
 
 /// Keeps one unused connection lent; ends only with an error that waiting cannot mend.
-async fn keep_lent(client: AgentClient, allowance: Arc<Allowance>) -> AgentError {
+pub async fn keep_lent(client: AgentClient, allowance: Arc<Allowance>) -> AgentError {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
     let mut lent = JoinSet::new();
     loop {

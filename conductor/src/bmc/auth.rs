@@ -8,11 +8,12 @@ use serde_json::json;
 use tracing::{debug, warn};
 
 use super::client::{Client, Inner};
-use super::driver_info::{AuthType, ConnectionInfo, Credentials, Secret};
+use super::driver_info::{AuthType, ConnectionInfo, Credentials};
 use super::errors::{BmcError, BmcErrorKind};
 use super::exchange::{Answer, Call};
 use super::messages::ErrorBody;
 use super::resource::Fields;
+use crate::secret::Secret;
 
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// A logout is a courtesy; nobody waits for it longer.

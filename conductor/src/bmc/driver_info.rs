@@ -1,12 +1,12 @@
 //! A node's `driver_info` for the `redfish` driver, in Ironic's keys and forms.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use reqwest::Url;
 use serde_json::{Map, Value};
 
 use super::errors::{BmcError, BmcErrorKind};
+use crate::secret::Secret;
 
 /// Root of the service where the address has no path of its own (DSP0266, "Service root").
 const DEFAULT_ROOT: &str = "/redfish/v1/";
@@ -29,26 +29,6 @@ pub enum VerifyCa {
     Path(PathBuf),
     /// Not at all; anyone on the path can read the password.
     Off,
-}
-
-/// A string that never appears in `Debug` output.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(String);
-
-impl Secret {
-    pub(super) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

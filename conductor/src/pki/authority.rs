@@ -9,17 +9,17 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::files::{self, FileError};
-use super::pinned::{Pinned, provider};
+use super::pinned::{Believed, provider};
 use super::signature::{Signed, Signer};
 
 /// How long the authority and the conductor's own certificate are valid.
@@ -143,6 +143,19 @@ impl Pki {
         Ok(NodeIdentity { certificate_pem: certificate.pem(), private_key_pem: key.serialize_pem() })
     }
 
+    /// A new key and a certificate for a TLS server that is no node, by address or name; valid for as long as the
+    /// authority.
+    pub fn issue_server(&self, host: &str) -> Result<NodeIdentity, PkiError> {
+        let mut params = leaf_params(host, ExtendedKeyUsagePurpose::ServerAuth, AUTHORITY_LIFE);
+        params.subject_alt_names = vec![match host.parse::<IpAddr>() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName(host.try_into().map_err(issue_error(host))?),
+        }];
+        let key = KeyPair::generate().map_err(issue_error(host))?;
+        let certificate = params.signed_by(&key, &self.issuer).map_err(issue_error(host))?;
+        Ok(NodeIdentity { certificate_pem: certificate.pem(), private_key_pem: key.serialize_pem() })
+    }
+
     /// The authority's certificate, PEM: what an agent needs to recognise its conductor.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
@@ -155,17 +168,39 @@ impl Pki {
 
     /// TLS 1.3, calling as the conductor, believing only the server that shows `pinned` and has its key.
     pub fn client_config(&self, pinned: &CertificateDer<'_>) -> Result<Arc<ClientConfig>, PkiError> {
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(PkiError::Tls)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned(pinned.clone().into_owned())))
+        self.calling(Believed::Pinned(pinned.clone().into_owned()))
+    }
+
+    /// The same towards whoever answers: to learn which certificate it shows, and to say nothing to it.
+    pub fn first_contact_config(&self) -> Result<Arc<ClientConfig>, PkiError> {
+        self.calling(Believed::Anyone)
+    }
+
+    fn calling(&self, believed: Believed) -> Result<Arc<ClientConfig>, PkiError> {
+        let config = believing(believed)?
             .with_client_auth_cert(vec![self.certificate.clone()], self.key.clone_key())
             .map_err(PkiError::Tls)?;
-        // Each connection proves its certificate anew; connections are few and long.
-        config.resumption = Resumption::disabled();
-        Ok(Arc::new(config))
+        Ok(proving_anew(config))
     }
+}
+
+/// TLS 1.3 without a certificate of the caller's, believing only the server that shows `pinned` and has its key.
+pub(crate) fn anonymous_client_config(pinned: &CertificateDer<'_>) -> Result<Arc<ClientConfig>, PkiError> {
+    let config = believing(Believed::Pinned(pinned.clone().into_owned()))?;
+    Ok(proving_anew(config.with_no_client_auth()))
+}
+
+fn believing(believed: Believed) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, PkiError> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(PkiError::Tls)?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(believed)))
+}
+
+/// Each connection proves its certificate; connections are few and long.
+fn proving_anew(mut config: ClientConfig) -> Arc<ClientConfig> {
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
 }
 
 fn ca_params() -> CertificateParams {

@@ -13,4 +13,5 @@ pub use authority::{NodeIdentity, Pki, PkiError};
 pub use pinned::{NotPinned, fingerprint};
 pub use signature::{SignatureError, Signed, Verified};
 
+pub(crate) use authority::anonymous_client_config;
 pub(crate) use pinned::provider;

@@ -1,4 +1,4 @@
-//! Accepts one certificate, byte for byte, and nothing else.
+//! Accepts one certificate, byte for byte, and nothing else; or, to look at it, whatever is shown first.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -27,7 +27,7 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
 
 /// The peer shows another certificate than the one that was delivered to the node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it shows certificate {shown} instead of {expected}, which was made for this node and this boot")]
+#[error("it shows certificate {shown} instead of {expected}, the only one that is believed there")]
 pub struct NotPinned {
     /// [`fingerprint`] of what the peer shows.
     pub shown: String,
@@ -35,10 +35,15 @@ pub struct NotPinned {
     pub expected: String,
 }
 
+/// Which server is believed.
 #[derive(Debug)]
-pub(super) struct Pinned(pub(super) CertificateDer<'static>);
+pub(super) enum Believed {
+    Pinned(CertificateDer<'static>),
+    /// Whoever has the key of the certificate that is shown: nothing secret may be said to it.
+    Anyone,
+}
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for Believed {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -47,11 +52,13 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // Name and time say nothing more once the bytes are equal, and the node's clock is no authority.
-        if *end_entity == self.0 {
-            return Ok(ServerCertVerified::assertion());
-        }
-        let reason = NotPinned { shown: fingerprint(end_entity), expected: fingerprint(&self.0) };
+        let pinned = match self {
+            Self::Anyone => return Ok(ServerCertVerified::assertion()),
+            // Name and time say nothing more once the bytes are equal, and the node's clock is no authority.
+            Self::Pinned(pinned) if end_entity == pinned => return Ok(ServerCertVerified::assertion()),
+            Self::Pinned(pinned) => pinned,
+        };
+        let reason = NotPinned { shown: fingerprint(end_entity), expected: fingerprint(pinned) };
         Err(CertificateError::Other(OtherError(Arc::new(reason))).into())
     }
 
