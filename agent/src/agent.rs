@@ -8,11 +8,14 @@ use tacit_hardware::{
     GenericHardwareManager, IntelCnaHardwareManager, Machine, Managers, MellanoxDeviceHardwareManager, Roots,
 };
 use tacit_protocol::medium::ImagePolicy;
+use tacit_protocol::ramdisk::EXTERNAL_MANAGERS;
 use tacit_protocol::v2::Identity;
 use tokio::runtime::Handle;
 
+use crate::access::Access;
 use crate::clock::Clock;
-use crate::commands::ImagingHardwareManager;
+use crate::commands::{ImagingHardwareManager, RescuePaths};
+use crate::ipa::IpaFace;
 use crate::jobs::{EventLog, JobContext, Jobs, Journal, JournalError};
 use crate::logging::LogRing;
 use crate::power::Power;
@@ -22,6 +25,7 @@ use tacit_fetch::LendPool;
 /// How an agent is started.
 #[derive(Debug)]
 pub struct AgentOptions {
+    /// Empty where only a caller can tell.
     pub node_uuid: String,
     /// Where the journal is kept.
     pub state_dir: PathBuf,
@@ -32,9 +36,33 @@ pub struct AgentOptions {
     /// Whether the clock may be set and the machine be left.
     pub owns_machine: bool,
     pub image_policy: ImagePolicy,
+    /// What stands for a certificate, as with IPA.
+    pub token: Option<String>,
+    /// In IPA's place.
+    pub ipa: Option<IpaFace>,
+    pub rescue: RescuePaths,
     pub logs: LogRing,
     /// Uptime at which this process began, in seconds.
     pub process_start: f64,
+}
+
+impl AgentOptions {
+    /// An agent that nothing was said about, but where it keeps its journal.
+    pub fn new(state_dir: PathBuf) -> Self {
+        Self {
+            node_uuid: String::new(),
+            state_dir,
+            disks: None,
+            hardware_managers: EXTERNAL_MANAGERS.into(),
+            owns_machine: false,
+            image_policy: ImagePolicy::default(),
+            token: None,
+            ipa: None,
+            rescue: RescuePaths::default(),
+            logs: LogRing::default(),
+            process_start: crate::clock::uptime(),
+        }
+    }
 }
 
 /// What was written by this agent since it began: answers `get_partition_uuids`.
@@ -48,12 +76,12 @@ pub struct Deployed {
 
 /// The agent: shared by all requests and the running operation.
 pub struct Agent {
-    pub node_uuid: String,
+    node_uuid: String,
     pub boot_id: String,
     pub machine: Machine,
     pub managers: Managers,
-    /// What the node's configuration says about images.
-    pub image_policy: ImagePolicy,
+    pub access: Access,
+    pub rescue: RescuePaths,
     pub jobs: Arc<Jobs>,
     pub events: Arc<EventLog>,
     pub lends: Arc<LendPool>,
@@ -67,6 +95,8 @@ pub struct Agent {
     current: Mutex<Option<Arc<JobContext>>>,
     node: Mutex<Option<Value>>,
     deployed: Mutex<Option<Deployed>>,
+    image_policy: Mutex<ImagePolicy>,
+    ipa: Option<IpaFace>,
 }
 
 impl std::fmt::Debug for Agent {
@@ -88,10 +118,13 @@ impl Agent {
         let machine = Machine::new(Roots::default(), options.disks);
         Ok(Arc::new_cyclic(|agent: &Weak<Self>| Self {
             node_uuid: options.node_uuid,
-            boot_id,
             managers: managers(&machine, agent.clone(), options.hardware_managers),
+            access: Access::new(&options.state_dir, &boot_id, options.token),
+            rescue: options.rescue,
+            boot_id,
             machine,
-            image_policy: options.image_policy,
+            image_policy: Mutex::new(options.image_policy),
+            ipa: options.ipa,
             jobs: Jobs::resume(journal, events.clone()),
             events,
             lends: Arc::default(),
@@ -105,6 +138,33 @@ impl Agent {
             node: Mutex::default(),
             deployed: Mutex::default(),
         }))
+    }
+
+    /// The node that this machine is, as far as that was told; empty before.
+    pub fn node_uuid(&self) -> String {
+        if !self.node_uuid.is_empty() {
+            return self.node_uuid.clone();
+        }
+        self.node().get("uuid").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    /// What the node's operator wants of images.
+    pub fn image_policy(&self) -> ImagePolicy {
+        self.image_policy.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_md5_enabled(&self, enabled: bool) {
+        self.image_policy.lock().unwrap_or_else(PoisonError::into_inner).md5_enabled = enabled;
+    }
+
+    /// In IPA's place: what of its configuration commands need.
+    pub fn ipa(&self) -> Option<&IpaFace> {
+        self.ipa.as_ref()
+    }
+
+    /// Whether there is anybody who may use `/v2`.
+    pub fn serves_v2(&self) -> bool {
+        self.ipa.as_ref().is_none_or(|ipa| ipa.obeys_certificates)
     }
 
     /// Facts by which the conductor recognises this machine.

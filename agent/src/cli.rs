@@ -38,8 +38,10 @@ enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ServeArguments {
     /// The node's configuration, JSON, as on its medium.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "ipa", conflicts_with = "ipa")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) ipa: IpaArguments,
     /// Where to listen; all addresses at the configured port when not given.
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
@@ -55,6 +57,35 @@ pub(crate) struct ServeArguments {
     /// Neither set the clock nor leave the machine: only note that it was asked for.
     #[arg(long)]
     pub(crate) no_power: bool,
+    /// Where a rescue user is made, instead of in `/`: for tests.
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub(crate) rescue_root: Option<PathBuf>,
+}
+
+/// How the agent stands in IPA's place. Without TLS files it speaks plain HTTP, unless it boots a machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct IpaArguments {
+    /// Be what ironic-python-agent is to stock Ironic.
+    #[arg(long)]
+    pub(crate) ipa: bool,
+    /// What callers have to know.
+    #[arg(long, value_name = "TOKEN", requires = "ipa", env = "TACIT_AGENT_TOKEN", hide_env_values = true)]
+    pub(crate) agent_token: Option<String>,
+    /// Certificate to show, PEM.
+    #[arg(long, value_name = "FILE", requires = "ipa", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", requires = "ipa", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Callers with a client certificate of this authority, PEM, need no token, and may use `/v2`.
+    #[arg(long, value_name = "FILE", requires = "ipa")]
+    pub(crate) bridge_ca: Option<PathBuf>,
+    /// IPA's parameters as on the kernel's command line (`/proc/cmdline`). The agent makes its own certificate then.
+    #[arg(long, value_name = "FILE", requires = "ipa")]
+    pub(crate) kernel_parameters: Vec<PathBuf>,
+    /// IPA's configuration files; later ones win.
+    #[arg(long, value_name = "FILE", requires = "ipa")]
+    pub(crate) config_file: Vec<PathBuf>,
 }
 
 /// Runs the program.

@@ -59,10 +59,10 @@ impl<'a> MakeWriter<'a> for Tee {
 }
 
 /// Sends this process's log to standard error and to the ring returned. `TACIT_LOG` chooses what is told
-/// (`info` when unset).
-pub fn install() -> LogRing {
+/// (`usual` when unset).
+pub fn install(usual: &str) -> LogRing {
     let ring = LogRing::default();
-    let filter = EnvFilter::try_from_env("TACIT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("TACIT_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
     let installed = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

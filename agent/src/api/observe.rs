@@ -19,7 +19,7 @@ pub(super) async fn observe(
     let begun = Instant::now();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.0.to_string()).unwrap_or_default();
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default();
     let mut response = next.run(request).await;
     response.headers_mut().insert(header::SERVER, HeaderValue::from_static("tacit-agent"));
     agent.timeline.answered();

@@ -64,7 +64,9 @@ fn needs_bios_loader(call: &Call<'_>) -> bool {
 }
 
 fn ignores_failure(call: &Call<'_>) -> bool {
+    let own = || call.agent.ipa().is_some_and(|ipa| ipa.ignore_bootloader_failure);
     match call.params.get("ignore_bootloader_failure") {
+        None | Some(Value::Null) => own(),
         Some(Value::Bool(ignore)) => *ignore,
         Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
         _ => false,

@@ -42,33 +42,29 @@ pub(super) fn validate(image_info: &Value, policy: &ImagePolicy) -> Result<(), C
 }
 
 fn digest_fields(image_info: &Value, policy: &ImagePolicy) -> Result<(), CommandError> {
-    let text_of = |field: &str| image_info.get(field).filter(|value| !value.is_null());
-    match (text_of("os_hash_algo"), text_of("os_hash_value")) {
-        (None, None) => {}
-        (algorithm, digest) => {
-            for (field, value) in [("os_hash_algo", algorithm), ("os_hash_value", digest)] {
-                if value.and_then(Value::as_str).is_none_or(str::is_empty) {
-                    let text = format!("Image '{field}' must be a non-empty string.");
-                    return Err(CommandError::invalid_params(text));
-                }
+    let given = |field: &str| image_info.get(field).filter(|value| !value.is_null());
+    // As Python has it: an empty text is as good as none.
+    let truthy = |field: &str| given(field).filter(|value| **value != Value::from(""));
+    let mut vouched = false;
+    if let Some(checksum) = given("checksum") {
+        let Some(checksum) = checksum.as_str().filter(|text| !text.is_empty()) else {
+            return Err(CommandError::invalid_params("Image 'checksum' must be a non-empty string."));
+        };
+        let md5 = policy.md5_enabled && checksum.len() == MD5_LENGTH;
+        vouched = is_url(checksum) || checksum.len() > MD5_LENGTH || md5;
+    }
+    if truthy("os_hash_algo").or_else(|| truthy("os_hash_value")).is_some() {
+        for field in ["os_hash_algo", "os_hash_value"] {
+            if given(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+                let text = format!("Image '{field}' must be a non-empty string.");
+                return Err(CommandError::invalid_params(text));
             }
-            return Ok(());
         }
+        vouched = true;
     }
-    let Some(checksum) = text_of("checksum") else {
-        // A signature or a block map vouches for the image, too.
-        let vouched = ["image_signature", "bmap_url"].into_iter().any(|field| text_of(field).is_some());
-        return if vouched { Ok(()) } else { Err(CommandError::invalid_params(NO_CHECKSUM)) };
-    };
-    let Some(checksum) = checksum.as_str().filter(|text| !text.is_empty()) else {
-        return Err(CommandError::invalid_params("Image 'checksum' must be a non-empty string."));
-    };
-    let md5 = policy.md5_enabled && checksum.len() == MD5_LENGTH;
-    if is_url(checksum) || checksum.len() > MD5_LENGTH || md5 {
-        Ok(())
-    } else {
-        Err(CommandError::invalid_params(NO_CHECKSUM))
-    }
+    // A signature or a block map vouches for the image, too.
+    let others = ["image_signature", "bmap_url"].into_iter().any(|field| given(field).is_some());
+    if vouched || others { Ok(()) } else { Err(CommandError::invalid_params(NO_CHECKSUM)) }
 }
 
 fn own_fields(info: &ImageInfo, policy: &ImagePolicy) -> Result<(), CommandError> {

@@ -29,7 +29,7 @@ impl ImagingHardwareManager {
         let job = agent.current().ok_or_else(|| CommandError::execution("no operation is running"))?;
         let image_info = context.args.get("image_info").unwrap_or(&Value::Null);
         let configdrive = context.args.get("configdrive").and_then(Value::as_str);
-        let text = super::image_info::validate(image_info, &agent.image_policy)
+        let text = super::image_info::validate(image_info, &agent.image_policy())
             .and_then(|()| write_image::run(&agent, &job, context.node, image_info, configdrive))
             .inspect_err(|error| job.set_failure(error.clone()))?;
         Ok(json!({"result": format!("prepare_image: {text}")}))

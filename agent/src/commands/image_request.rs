@@ -41,7 +41,7 @@ pub(super) struct ImageRequest {
 }
 
 /// The running operation as a fetch sees it.
-struct Wanted(Arc<JobContext>);
+pub(super) struct Wanted(pub(super) Arc<JobContext>);
 
 impl Interest for Wanted {
     fn cancelled(&self) -> bool {
@@ -64,7 +64,7 @@ impl ImageRequest {
         image_info: &Value,
         config_drive: Option<&str>,
     ) -> Result<Self, CommandError> {
-        let policy = &agent.image_policy;
+        let policy = &agent.image_policy();
         let info: ImageInfo = serde_json::from_value(image_info.clone())
             .map_err(|error| CommandError::invalid_params(format!("image_info: {error}")))?;
         let urls = info.urls.iter().map(|url| parse_url(url)).collect::<Result<Vec<_>, _>>()?;
@@ -95,14 +95,16 @@ impl Documents {
         image: Option<&Url>,
     ) -> Result<Self, CommandError> {
         let interest = Arc::new(Wanted(job.clone()));
-        let stall = retry(&agent.image_policy).stall;
+        let stall = stall(agent);
         let fetcher = match info.transport {
             Transport::Lent => Fetcher::lent(agent.lends.clone(), interest).with_stall(stall),
             Transport::Direct => {
                 let fetcher = Fetcher::direct(Authorities::public(), interest)
                     .map_err(|error| CommandError::execution(CommandError::chain(&error)))?
                     .with_stall(stall);
-                match (authorization(info)?, image) {
+                let default =
+                    || agent.ipa()?.image_server.as_ref().map(|(user, password)| basic(user, password));
+                match (authorization(info)?.or_else(default), image) {
                     // Shown to the image's server alone: a checksum or a config drive may lie elsewhere.
                     (Some(value), Some(image)) => fetcher.with_authorization(value, image),
                     _ => fetcher,
@@ -197,6 +199,11 @@ fn unusable(key: &str, error: &DigestError) -> CommandError {
     CommandError::invalid_params(format!("{key}: {error}"))
 }
 
+/// Longest silence while something is fetched.
+pub(super) fn stall(agent: &Agent) -> Duration {
+    retry(&agent.image_policy()).stall
+}
+
 /// How patient fetching is, as the node's configuration has it.
 fn retry(policy: &ImagePolicy) -> RetryPolicy {
     let default = RetryPolicy::default();
@@ -233,15 +240,21 @@ fn authorization(info: &ImageInfo) -> Result<Option<HeaderValue>, CommandError> 
             let text = "http_basic needs image_server_user and image_server_password";
             return Err(CommandError::invalid_params(text));
         };
-        let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-        HeaderValue::try_from(value).expect("base64 is fit for a header")
+        return Ok(Some(basic(user, password)));
     };
     let mut value = value;
     value.set_sensitive(true);
     Ok(Some(value))
 }
 
-fn parse_url(text: &str) -> Result<Url, CommandError> {
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let value = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+    let mut value = HeaderValue::try_from(value).expect("base64 is fit for a header");
+    value.set_sensitive(true);
+    value
+}
+
+pub(super) fn parse_url(text: &str) -> Result<Url, CommandError> {
     let shown = text.split(['?', '#']).next().unwrap_or_default();
     Url::parse(text).map_err(|error| CommandError::invalid_params(format!("{shown} {error}")))
 }

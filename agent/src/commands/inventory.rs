@@ -9,6 +9,7 @@ use tacit_protocol::medium::ImagePolicy;
 use super::logs;
 use super::table::Call;
 use crate::init::with_links_up;
+use crate::ipa::IpaFace;
 use crate::jobs::CommandError;
 use crate::power::Power;
 
@@ -29,13 +30,29 @@ struct Wanted {
     lldp_patience: Duration,
 }
 
+impl Wanted {
+    /// What the caller left open is as in the ramdisk's configuration.
+    fn complete(&mut self, params: &Map<String, Value>, ipa: &IpaFace) {
+        let open = |name: &str| params.get(name).is_none_or(Value::is_null);
+        if let Some(collectors) = ipa.collectors.as_ref().filter(|_| open("collectors")) {
+            self.collectors.clone_from(collectors);
+        }
+        if let Some(seconds) = ipa.lldp_timeout.filter(|_| open("lldp_timeout")) {
+            self.lldp_patience = Duration::from_secs(seconds);
+        }
+    }
+}
+
 pub(super) fn validate_inspection(params: &Map<String, Value>, _: &ImagePolicy) -> Result<(), CommandError> {
     wanted(params).map(|_| ())
 }
 
 /// What ironic-python-agent posts to `continue_inspection`, for the conductor to take over.
 pub(super) fn get_inspection_data(call: &Call<'_>) -> Result<Value, CommandError> {
-    let wanted = wanted(call.params)?;
+    let mut wanted = wanted(call.params)?;
+    if let Some(ipa) = call.agent.ipa() {
+        wanted.complete(call.params, ipa);
+    }
     let managers = &call.agent.managers;
     let listens = wanted.collectors.contains(&Collector::Lldp);
     if listens {

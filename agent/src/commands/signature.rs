@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::table::Kind;
 use crate::jobs::CommandError;
 
 /// Names of a command's parameters.
@@ -18,15 +19,29 @@ impl Signature {
 
     /// # Errors
     ///
-    /// A `TypeError`, which Ironic understands as "an older agent" (IPA contract §1.4).
-    pub(super) fn check(&self, command: &str, params: &Map<String, Value>) -> Result<(), CommandError> {
-        let bare = command.split_once('.').map_or(command, |(_, bare)| bare);
+    /// For synchronous commands a `TypeError`, which Ironic understands as "an older agent" (IPA contract §1.4);
+    /// asynchronous ones wrap it.
+    pub(super) fn check(
+        &self,
+        command: &str,
+        kind: Kind,
+        params: &Map<String, Value>,
+    ) -> Result<(), CommandError> {
+        let Some(what) = self.wrong(params) else { return Ok(()) };
+        let (extension, bare) = command.split_once('.').unwrap_or(("", command));
+        let class = match kind {
+            Kind::Sync => "TypeError",
+            Kind::Async => "CommandExecutionError",
+        };
+        Err(CommandError::new(class, format!("{}Extension.{bare}() {what}", capitalised(extension))))
+    }
+
+    fn wrong(&self, params: &Map<String, Value>) -> Option<String> {
         if let Some(name) = params.keys().find(|name| {
             let known = self.required.contains(&name.as_str()) || self.optional.contains(&name.as_str());
             !(self.open || known)
         }) {
-            let text = format!("{bare}() got an unexpected keyword argument '{name}'");
-            return Err(CommandError::new("TypeError", text));
+            return Some(format!("got an unexpected keyword argument '{name}'"));
         }
         let missing: Vec<String> = self
             .required
@@ -34,15 +49,44 @@ impl Signature {
             .filter(|name| !params.contains_key(**name))
             .map(|name| format!("'{name}'"))
             .collect();
-        if missing.is_empty() {
-            return Ok(());
+        let plural = if missing.len() == 1 { "" } else { "s" };
+        let names = match missing.as_slice() {
+            [] => return None,
+            [one] => one.clone(),
+            [one, two] => format!("{one} and {two}"),
+            [first @ .., last] => format!("{}, and {last}", first.join(", ")),
+        };
+        Some(format!("missing {} required positional argument{plural}: {names}", missing.len()))
+    }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pythons_words() {
+        let signature = Signature { required: &["step", "node", "ports"], optional: &["v"], open: false };
+        let said = |params: Value| {
+            let error = signature.check("clean.execute_clean_step", Kind::Async, params.as_object().unwrap());
+            error.map_err(|error| error.error.details)
+        };
+        assert_eq!(said(json!({"step": 1, "node": 2, "ports": null, "v": 4})), Ok(()));
+        let prefix = "CleanExtension.execute_clean_step()";
+        for (params, words) in [
+            (json!({"x": 1}), "got an unexpected keyword argument 'x'"),
+            (json!({}), "missing 3 required positional arguments: 'step', 'node', and 'ports'"),
+            (json!({"node": 1}), "missing 2 required positional arguments: 'step' and 'ports'"),
+            (json!({"node": 1, "step": 1}), "missing 1 required positional argument: 'ports'"),
+        ] {
+            assert_eq!(said(params), Err(format!("{prefix} {words}")));
         }
-        let text = format!(
-            "{bare}() missing {} required positional argument{}: {}",
-            missing.len(),
-            if missing.len() == 1 { "" } else { "s" },
-            missing.join(" and ")
-        );
-        Err(CommandError::new("TypeError", text))
     }
 }

@@ -20,7 +20,7 @@ pub fn spawn(agent: &Arc<Agent>, spec: &'static CommandSpec, params: Map<String,
             // IPA shows a synchronous command that failed under its dotted name (IPA contract §1.4).
             let name_if_failed = (spec.kind == Kind::Sync).then_some(spec.name);
             agent.jobs.run(&job, name_if_failed, |job_context| {
-                let outcome = (spec.run)(&Call { agent: &agent, params: &params, job: &job });
+                let outcome = (spec.run)(&Call { agent: &agent, params: &params, job: &job, depth: 0 });
                 agent.set_current(None);
                 outcome.map(|result| shape(spec.kind, job_context.bare_name(), result))
             });
@@ -30,6 +30,13 @@ pub fn spawn(agent: &Arc<Agent>, spec: &'static CommandSpec, params: Map<String,
         let error = CommandError::execution(format!("no thread for the command: {error}"));
         agent.jobs.refuse(&job, error, spec.name);
     }
+}
+
+/// What `/v1` calls a command that was refused before it ran (IPA contract §1.4): the dotted name, but not for what
+/// IPA finds out only when an asynchronous command has begun.
+pub fn refused_name(spec: &'static CommandSpec, error: &CommandError) -> &'static str {
+    let begun = spec.kind == Kind::Async && error.error.class == "CommandExecutionError";
+    if begun { spec.name.split_once('.').map_or(spec.name, |(_, bare)| bare) } else { spec.name }
 }
 
 /// Plain texts are wrapped, as IPA does.

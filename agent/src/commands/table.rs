@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tacit_protocol::medium::ImagePolicy;
 
 use super::signature::Signature;
-use super::{bootloader, image_info, inventory, logs, standby, steps};
+use super::{bootloader, flow, image_info, inventory, logs, node_info, standby, steps, system};
 use crate::agent::Agent;
 use crate::jobs::{CommandError, JobContext};
 
@@ -18,10 +18,13 @@ pub enum Kind {
 }
 
 /// What a command is run with.
+#[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
     pub(super) agent: &'a Arc<Agent>,
     pub(super) params: &'a Map<String, Value>,
     pub(super) job: &'a Arc<JobContext>,
+    /// In how many flows it lies.
+    pub(super) depth: usize,
 }
 
 type Parameters = Map<String, Value>;
@@ -182,6 +185,34 @@ const COMMANDS: &[CommandSpec] = &[
         validate: anything,
         run: logs::collect_system_logs,
     },
+    CommandSpec {
+        name: "poll.set_node_info",
+        kind: Kind::Sync,
+        signature: Signature { required: &[], optional: &["node_info"], open: false },
+        validate: node_info::validate,
+        run: node_info::set_node_info,
+    },
+    CommandSpec {
+        name: "rescue.finalize_rescue",
+        kind: Kind::Sync,
+        signature: Signature { required: &[], optional: &["rescue_password", "hashed"], open: false },
+        validate: anything,
+        run: system::finalize_rescue,
+    },
+    CommandSpec {
+        name: "system.lockdown",
+        kind: Kind::Sync,
+        signature: Signature::NONE,
+        validate: anything,
+        run: system::lockdown,
+    },
+    CommandSpec {
+        name: "flow.start_flow",
+        kind: Kind::Async,
+        signature: Signature { required: &[], optional: &["flow"], open: false },
+        validate: flow::validate,
+        run: flow::start_flow,
+    },
 ];
 
 /// Finds a command by its dotted name.
@@ -203,12 +234,13 @@ pub fn find(name: &str) -> Result<&'static CommandSpec, LookupError> {
 ///
 /// # Errors
 ///
-/// `InvalidCommandParamsError` from the command's own validator, `TypeError` for names that it does not take.
+/// What the command's own validator says; for names that it does not take a `TypeError`, or for asynchronous commands
+/// what IPA makes of it.
 pub fn check(
     spec: &CommandSpec,
     params: &Map<String, Value>,
     policy: &ImagePolicy,
 ) -> Result<(), CommandError> {
-    spec.signature.check(spec.name, params)?;
-    (spec.validate)(params, policy)
+    (spec.validate)(params, policy)?;
+    spec.signature.check(spec.name, spec.kind, params)
 }

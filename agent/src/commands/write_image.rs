@@ -42,7 +42,7 @@ pub(super) fn run(
         bmap,
         disk_format: info.disk_format,
         config_drive,
-        config_drive_rebuild: agent.image_policy.config_drive_rebuild,
+        config_drive_rebuild: agent.image_policy().config_drive_rebuild,
         layout,
         mode: match info.write_mode {
             image::WriteMode::All => WriteMode::All,

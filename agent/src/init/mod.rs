@@ -10,5 +10,5 @@ mod start;
 mod supervise;
 mod uevents;
 
-pub(crate) use network::with_links_up;
+pub(crate) use network::{all_links_down, with_links_up};
 pub(crate) use start::run;

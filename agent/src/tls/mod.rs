@@ -1,9 +1,12 @@
-//! TLS 1.3 with certificates at both ends, and the server behind it. Who shows no client certificate of the
-//! conductor's authority gets no byte of HTTP.
+//! The server. For its own conductor: TLS 1.3 with certificates at both ends, and who shows none of the conductor's
+//! authority gets no byte of HTTP. As IPA: TLS with the agent's certificate alone, or none.
 
 mod config;
+mod own;
 mod server;
+mod stream;
 
-pub use config::{TlsConfigError, server_config};
-pub(crate) use server::Accepted;
-pub use server::{Peer, serve};
+pub use config::{IpaTls, TlsConfigError, TlsVersions, ipa_config, server_config};
+pub use own::{Curve, OwnCertificate, OwnCertificateError};
+pub use server::{Peer, Security, serve};
+pub(crate) use stream::Accepted;

@@ -1,45 +1,61 @@
-//! Commands, in the order of IPA contract §1.5. A caller's certificate stands for the token; the `agent_token` that
-//! stock Ironic sends is not looked at.
+//! Commands, in the order of IPA contract §1.5. A caller's certificate stands for the token.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::{Request, Response, StatusCode};
+use axum::extract::{Extension, Request, State};
+use axum::http::{Response, StatusCode, Uri};
 use serde_json::{Map, Value, json};
 
 use super::super::body;
 use super::super::fault::{self, Refusal};
 use super::super::json::respond;
+use super::super::{gate, query};
 use crate::agent::Agent;
 use crate::commands::{self, CommandSpec, Kind, LookupError};
 use crate::jobs::{Begun, CommandError, Front, NewJob};
+use crate::tls::Peer;
 
-type Parameters = Query<HashMap<String, String>>;
-
-fn wants_wait(query: &HashMap<String, String>) -> bool {
-    query.get("wait").is_some_and(|wait| wait.eq_ignore_ascii_case("true"))
+fn wants_wait(uri: &Uri) -> bool {
+    query::value(uri.query(), "wait").is_some_and(|wait| wait.eq_ignore_ascii_case("true"))
 }
 
-pub(super) async fn list(State(agent): State<Arc<Agent>>) -> Response<Body> {
+pub(super) async fn list(
+    State(agent): State<Arc<Agent>>,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
+) -> Response<Body> {
+    if let Err(refusal) = gate::check(&agent, peer, &uri) {
+        return *refusal;
+    }
     let commands: Vec<_> = agent.jobs.list(Front::V1).iter().map(|record| record.to_command()).collect();
     respond(StatusCode::OK, &json!({"commands": commands}))
 }
 
 pub(super) async fn show(
     State(agent): State<Arc<Agent>>,
-    Path(id): Path<String>,
-    Query(query): Parameters,
+    Extension(peer): Extension<Peer>,
+    uri: Uri,
 ) -> Response<Body> {
-    answer(&agent, &id, wants_wait(&query)).await
+    let id = query::decode(uri.path().rsplit('/').next().unwrap_or_default(), false);
+    if id.contains('/') {
+        return fault::not_found();
+    }
+    if let Err(refusal) = gate::check(&agent, peer, &uri) {
+        return *refusal;
+    }
+    answer(&agent, &id, wants_wait(&uri)).await
 }
 
 pub(super) async fn post(
     State(agent): State<Arc<Agent>>,
-    Query(query): Parameters,
-    request: Request<Body>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
 ) -> Response<Body> {
+    let wait = wants_wait(request.uri());
+    if let Err(refusal) = gate::check(&agent, peer, request.uri()) {
+        return *refusal;
+    }
     let parsed = match body::read(request).await {
         Ok(bytes) => body::parse(&bytes).and_then(name_and_params),
         Err(refusal) => Err(refusal),
@@ -58,7 +74,7 @@ pub(super) async fn post(
         agent.jobs.wait(Front::V1, &id).await;
     }
     drop(turn);
-    answer(&agent, &id, wants_wait(&query)).await
+    answer(&agent, &id, wait).await
 }
 
 /// Starts a command; returns its id and whether it is a synchronous one.
@@ -77,7 +93,7 @@ fn start(agent: &Arc<Agent>, name: &str, params: Map<String, Value>) -> Result<(
             LookupError::Command(text) => fault::command(&CommandError::new("InvalidCommandError", text)),
         })
     })?;
-    let validity = commands::check(spec, &params, &agent.image_policy);
+    let validity = commands::check(spec, &params, &agent.image_policy());
     if let Err(error) = &validity
         && error.error.code == 400
     {
@@ -93,7 +109,10 @@ fn start(agent: &Arc<Agent>, name: &str, params: Map<String, Value>) -> Result<(
     let begun = agent.jobs.begin(job).map_err(|busy| Box::new(fault::busy(&busy)))?;
     match (begun, validity) {
         (Begun::Running(context), Ok(())) => commands::spawn(agent, spec, params, *context),
-        (Begun::Running(context), Err(error)) => agent.jobs.refuse(&context, error, spec.name),
+        (Begun::Running(context), Err(error)) => {
+            let shown_name = commands::refused_name(spec, &error);
+            agent.jobs.refuse(&context, error, shown_name);
+        }
         (Begun::Failed, _) => {}
     }
     Ok((id, spec.kind == Kind::Sync))

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::super::json::respond;
 use super::redirect::base;
 use crate::agent::Agent;
+use crate::tls::Peer;
 
-pub(super) async fn root(uri: Uri, headers: HeaderMap) -> Response<Body> {
-    let version = json!({"id": "v1", "links": links(&base(&uri, &headers))});
+pub(super) async fn root(Extension(peer): Extension<Peer>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    let version = json!({"id": "v1", "links": links(&base(peer, &uri, &headers))});
     respond(
         StatusCode::OK,
         &json!({
@@ -24,8 +25,8 @@ pub(super) async fn root(uri: Uri, headers: HeaderMap) -> Response<Body> {
     )
 }
 
-pub(super) async fn v1(uri: Uri, headers: HeaderMap) -> Response<Body> {
-    let base = base(&uri, &headers);
+pub(super) async fn v1(Extension(peer): Extension<Peer>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+    let base = base(peer, &uri, &headers);
     let pair = |name: &str| {
         json!([
             {"href": format!("{base}/v1/{name}"), "rel": "self"},

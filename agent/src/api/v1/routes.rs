@@ -19,7 +19,7 @@ pub(in crate::api) fn routes() -> Router<Arc<Agent>> {
     for prefix in ["", "/v1"] {
         router = router
             .route(&format!("{prefix}/status"), get(documents::status).fallback(readable))
-            .route(&format!("{prefix}/commands"), any(redirect::add_slash))
+            .route(&format!("{prefix}/commands"), any(redirect::commands_without_slash))
             .route(
                 &format!("{prefix}/commands/"),
                 get(commands::list).post(commands::post).fallback(commandable),

@@ -46,7 +46,5 @@ fn turn_round(connection: Upgraded) -> Result<LentConnection, String> {
     let parts = connection
         .downcast::<TokioIo<Accepted>>()
         .map_err(|_| "it is none that this agent accepted".to_owned())?;
-    let (socket, session) = parts.io.into_inner().into_inner();
-    let socket = socket.into_std().map_err(|error| error.to_string())?;
-    Ok(LentConnection::tls(socket, session, parts.read_buf.into()))
+    parts.io.into_inner().lend(parts.read_buf.into()).map_err(|error| error.to_string())
 }

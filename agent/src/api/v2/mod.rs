@@ -1,6 +1,7 @@
 //! `/v2`: operations, events, clock, lent connections (see [`tacit_protocol::v2`]).
 
 mod events;
+mod ipa;
 mod lend;
 mod operations;
 mod status;
@@ -26,5 +27,9 @@ pub(super) fn routes() -> Router<Arc<Agent>> {
                 .fallback(async || method_not_allowed("GET, HEAD, PUT, DELETE")),
         )
         .route("/v2/events", get(events::events).fallback(async || method_not_allowed("GET, HEAD")))
+        .route(
+            "/v2/ipa",
+            get(ipa::show).put(ipa::give).fallback(async || method_not_allowed("GET, HEAD, PUT")),
+        )
         .route("/v2/lend", post(lend::lend).fallback(async || method_not_allowed("POST")))
 }

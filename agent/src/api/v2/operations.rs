@@ -72,7 +72,7 @@ fn start(agent: &Arc<Agent>, id: String, request: OperationRequest, digest: Stri
             return fault::command(&CommandError::new("InvalidCommandError", text));
         }
     };
-    if let Err(error) = commands::check(spec, &request.params, &agent.image_policy) {
+    if let Err(error) = commands::check(spec, &request.params, &agent.image_policy()) {
         return fault::command(&CommandError::invalid_params(error.error.details));
     }
     let job =

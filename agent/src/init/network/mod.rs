@@ -2,6 +2,7 @@
 
 mod bring_up;
 mod listening;
+mod lockdown;
 mod netlink;
 mod nics;
 mod plan;
@@ -9,3 +10,4 @@ mod silence;
 
 pub(super) use bring_up::bring_up;
 pub(crate) use listening::with_links_up;
+pub(crate) use lockdown::all_links_down;
