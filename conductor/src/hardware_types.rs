@@ -21,9 +21,18 @@ pub const KINDS: [&str; 13] = [
 pub struct HardwareType {
     pub name: &'static str,
     interfaces: &'static [(&'static str, &'static [&'static str])],
-    /// Keys of `driver_info` and what they mean.
-    pub properties: &'static [(&'static str, &'static str)],
+    properties: &'static [(&'static str, &'static str)],
 }
+
+/// Keys of `driver_info` that say who answers on a node, of whatever hardware type it is.
+const AGENT_PROPERTIES: [(&str, &str); 6] = [
+    ("agent_address", "IP address of the agent, where network_data does not say it."),
+    ("agent_dialect", "tacit (the default), or ipa where stock ironic-python-agent answers."),
+    ("agent_token", "Token of that IPA. Never shown."),
+    ("agent_certificate", "Certificate that IPA serves, PEM: the only one that is believed."),
+    ("agent_scheme", "https (the default), or http for an IPA without TLS."),
+    ("deploy_iso", "URL of a medium that boots IPA. Without it the machine is to boot IPA over the network."),
+];
 
 /// All hardware types.
 pub const HARDWARE_TYPES: &[HardwareType] = &[
@@ -50,13 +59,12 @@ pub const HARDWARE_TYPES: &[HardwareType] = &[
                 "true, false or the path of a CA bundle that the BMC's certificate is checked with.",
             ),
             ("redfish_auth_type", "basic, session or auto."),
-            ("agent_address", "IP address of the agent, where network_data does not say it."),
         ],
     },
     HardwareType {
         name: "manual",
         interfaces: &[("boot", &["manual"]), ("management", &["noop"]), ("power", &["manual"])],
-        properties: &[("agent_address", "IP address of the agent, where network_data does not say it.")],
+        properties: &[],
     },
 ];
 
@@ -66,6 +74,11 @@ pub fn hardware_type(name: &str) -> Option<&'static HardwareType> {
 }
 
 impl HardwareType {
+    /// Keys of `driver_info` and what they mean.
+    pub fn properties(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.properties.iter().chain(&AGENT_PROPERTIES).copied()
+    }
+
     /// Implementations of a kind that fit, the default first; empty for an unknown kind.
     pub fn enabled(&self, kind: &str) -> &'static [&'static str] {
         if let Some((_, names)) = self.interfaces.iter().find(|(k, _)| *k == kind) {

@@ -23,6 +23,7 @@ pub use client::AgentClient;
 pub use error::AgentError;
 pub use first_contact::see;
 pub use identity::{ExpectedIdentity, check_identity};
+pub(crate) use ipa::one_line;
 pub use ipa::{IpaClient, IpaOperation, IpaRecord, IpaSettings, IpaStatus, SettingsError};
 pub use lend::LendEnd;
 pub use record::BootRecord;

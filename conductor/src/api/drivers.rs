@@ -66,8 +66,8 @@ fn render(hardware: &HardwareType, conductor: &str, call: &Call, detail: bool) -
 
 /// `GET /v1/drivers/{driver}/properties`
 pub(super) async fn properties(Path(name): Path<String>) -> Result<Json<Value>, Fault> {
-    let properties = find(&name)?.properties;
-    Ok(Json(properties.iter().map(|(key, text)| ((*key).to_owned(), Value::from(*text))).collect()))
+    let properties = find(&name)?.properties();
+    Ok(Json(properties.map(|(key, text)| (key.to_owned(), Value::from(text))).collect()))
 }
 
 /// `GET /v1/drivers/{driver}/raid/logical_disk_properties`

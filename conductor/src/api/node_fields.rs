@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::values::{boolean, node_name, object, text, uuid};
+use crate::agents::IpaSettings;
 use crate::hardware_types::{HARDWARE_TYPES, HardwareType, hardware_type};
 use crate::node::Node;
 
@@ -54,7 +55,11 @@ pub(super) fn set(node: &mut Node, field: &str, value: Value) -> Result<(), Faul
             }
         }
         "name" => node.name = node_name(value)?,
-        "driver_info" => node.driver_info = object(field, value)?,
+        "driver_info" => {
+            let info = object(field, value)?;
+            IpaSettings::check_form(&info).map_err(|error| Fault::invalid(error.to_string()))?;
+            node.driver_info = info;
+        }
         "extra" => node.extra = object(field, value)?,
         "instance_info" => node.instance_info = object(field, value)?,
         "properties" => {

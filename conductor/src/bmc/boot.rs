@@ -26,6 +26,8 @@ pub enum BootTarget {
     Cd,
     /// The machine's own disk.
     Hdd,
+    /// The network.
+    Pxe,
 }
 
 impl BootTarget {
@@ -35,6 +37,7 @@ impl BootTarget {
         match self {
             Self::Cd => "Cd",
             Self::Hdd => "Hdd",
+            Self::Pxe => "Pxe",
         }
     }
 
@@ -45,6 +48,7 @@ impl BootTarget {
             Self::Cd if vendor.is("supermicro") => &["UsbCd", "Cd", "Usb"],
             Self::Cd => &["Cd", "UsbCd", "Usb"],
             Self::Hdd => &["Hdd"],
+            Self::Pxe => &["Pxe", "UefiHttp"],
         };
         if offered.is_empty() {
             return Some(self.redfish_name());

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use tacit_model::{DevicePlan, PlanVerdict, Proof, ProofResult};
 
 use super::steps::{Effect, Outcome, StepError, Work, done};
+use crate::agents::IpaSettings;
 use crate::chain::chain;
 use crate::erasure::{Issuer, certificates};
 use crate::node::Node;
@@ -66,10 +67,13 @@ impl CleaningPolicy {
     }
 }
 
-/// What of `driver_info` concerns the agent: never how to reach the BMC.
+/// What of `driver_info` concerns the agent: never how to reach the BMC or the agent itself.
 fn for_agent(node: &Node) -> Map<String, Value> {
-    let concerns =
-        |key: &str| key.starts_with("agent_") || matches!(key, "opal_psids" | "wipe_special_filesystems");
+    let concerns = |key: &str| {
+        let how_to_reach_it = IpaSettings::KEYS.contains(&key);
+        let agents = key.starts_with("agent_") && !how_to_reach_it;
+        agents || matches!(key, "opal_psids" | "wipe_special_filesystems")
+    };
     let info = node.driver_info.iter().filter(|(key, _)| concerns(key));
     info.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
@@ -77,7 +81,11 @@ fn for_agent(node: &Node) -> Map<String, Value> {
 impl Work<'_> {
     pub(super) async fn get_clean_steps(&self) -> Result<Outcome, StepError> {
         let operation = self.operate("clean.get_clean_steps", self.clean_params()?, None).await?;
-        let result = operation.result.unwrap_or_default();
+        self.offered(&operation.result.unwrap_or_default(), None)
+    }
+
+    /// What follows from an agent's answer to `get_clean_steps`.
+    pub(super) fn offered(&self, result: &Value, version: Option<Value>) -> Result<Outcome, StepError> {
         let by_manager = result["clean_steps"].as_object();
         let mut offered: Vec<Map<String, Value>> = by_manager
             .into_iter()
@@ -99,7 +107,7 @@ impl Work<'_> {
             }
         }
         let message = format!("{} clean steps offered", offered.len());
-        done(Effect::CleanSteps(offered), message)
+        done(Effect::CleanSteps { offered, version }, message)
     }
 
     pub(super) async fn clean_step(&self, step: &Map<String, Value>) -> Result<Outcome, StepError> {
@@ -145,7 +153,7 @@ impl Work<'_> {
     }
 
     /// `node` and `ports` as clean steps get them: with the knobs, without secrets.
-    fn clean_params(&self) -> Result<Map<String, Value>, StepError> {
+    pub(super) fn clean_params(&self) -> Result<Map<String, Value>, StepError> {
         let mut params = self.node_params()?;
         params["node"]["driver_internal_info"] = self.engine.config.cleaning.knobs();
         params["node"]["driver_info"] = for_agent(self.node).into();

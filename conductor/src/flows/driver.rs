@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::engine::{BOOT_DOC, Engine, FLOW_DOC};
+use super::engine::{BOOT_DOC, Engine, FLOW_DOC, IPA_DOC};
 use super::events::unix_now;
 use super::login::Login;
 use super::plan::{FlowKind, FlowRecord, FlowStep, StepState};
@@ -134,13 +134,26 @@ fn apply(tx: &Tx<'_>, node: &mut Node, flow: &mut FlowRecord, effect: Effect) ->
         }
         Effect::Medium(boot) => tx.put_doc(BOOT_DOC, node.uuid, &*boot)?,
         Effect::MediumGone => apply_medium_gone(tx, node)?,
-        Effect::Agent { url, version, boot_id } => {
-            node.driver_internal_info.insert("agent_url".into(), url.into());
-            node.driver_internal_info.insert("agent_version".into(), version.into());
-            node.driver_internal_info.insert("agent_boot_id".into(), boot_id.into());
+        Effect::Agent(seen) => {
+            let facts = [
+                ("agent_url", Some(seen.url)),
+                ("agent_dialect", Some(seen.dialect.into())),
+                ("agent_version", Some(seen.version)),
+                ("agent_boot_id", Some(seen.boot_id)),
+                ("agent_limits", seen.limits.map(String::from)),
+            ];
+            for (key, value) in facts {
+                match value {
+                    Some(value) => node.driver_internal_info.insert(key.into(), value.into()),
+                    None => node.driver_internal_info.remove(key),
+                };
+            }
         }
         Effect::Inspected(found) => found.store(tx, node)?,
-        Effect::CleanSteps(offered) => flow.add_clean_steps(offered),
+        Effect::CleanSteps { offered, version } => {
+            flow.clean_version = version;
+            flow.add_clean_steps(offered);
+        }
         Effect::Erased(certificates) => {
             certificates.iter().try_for_each(|certificate| tx.add_erasure(node.uuid, certificate))?;
         }
@@ -294,6 +307,7 @@ async fn let_go(
 
 fn apply_medium_gone(tx: &Tx<'_>, node: &mut Node) -> Result<(), StoreError> {
     tx.delete_doc(BOOT_DOC, node.uuid)?;
+    tx.delete_doc(IPA_DOC, node.uuid)?;
     node.driver_internal_info.remove("agent_url");
     Ok(())
 }

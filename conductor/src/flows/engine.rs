@@ -23,9 +23,11 @@ use crate::node::Node;
 use crate::pki::Pki;
 use crate::store::{Store, StoreError};
 
-/// Kinds of documents in the store: the flow of a node, and the boot that its agent answers for.
+/// Kinds of documents in the store: the flow of a node, the boot that its agent answers for, and the command that IPA
+/// was sent last.
 pub(super) const FLOW_DOC: &str = "flow";
 pub(super) const BOOT_DOC: &str = "boot";
+pub(super) const IPA_DOC: &str = "ipa";
 
 /// Settings of the conductor that flows need.
 #[derive(Clone, Debug)]

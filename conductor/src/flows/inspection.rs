@@ -1,6 +1,8 @@
 //! Inspection: what the agent finds becomes what `GET /v1/nodes/N/inventory` shows, the scheduler's properties and a
 //! port (API contract §4.7).
 
+use std::net::SocketAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::steps::{Effect, Outcome, StepError, Work, done};
@@ -22,14 +24,19 @@ impl Work<'_> {
         let collectors = &self.engine.config.inspection_collectors;
         let params = Map::from_iter([("collectors".to_owned(), json!(collectors))]);
         let operation = self.operate("poll.get_inspection_data", params, None).await?;
-        let reached = self.client(&self.boot()?)?.address().ip().to_string();
-        let inspected = Inspected::of(operation.result.unwrap_or_default(), &reached)?;
-        let mut message = inventory_line(&inspected.inventory);
-        if let Some(problems) = inspected.plugin_data["error"].as_str() {
-            message = format!("{message}; {problems}");
-        }
-        done(Effect::Inspected(Box::new(inspected)), message)
+        let reached = self.client(&self.boot()?)?.address();
+        inspected(operation.result.unwrap_or_default(), reached)
     }
+}
+
+/// What follows from what the agent at an address found.
+pub(super) fn inspected(data: Value, reached: SocketAddr) -> Result<Outcome, StepError> {
+    let inspected = Inspected::of(data, &reached.ip().to_string())?;
+    let mut message = inventory_line(&inspected.inventory);
+    if let Some(problems) = inspected.plugin_data["error"].as_str() {
+        message = format!("{message}; {problems}");
+    }
+    done(Effect::Inspected(Box::new(inspected)), message)
 }
 
 impl Inspected {

@@ -12,6 +12,7 @@ mod engine;
 mod events;
 mod image;
 mod inspection;
+mod ipa;
 mod login;
 mod plan;
 mod power;

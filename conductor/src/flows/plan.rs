@@ -12,6 +12,9 @@ pub(super) struct FlowRecord {
     pub(super) steps: Vec<StepRecord>,
     /// Index of the step that runs or comes next.
     pub(super) current: usize,
+    /// Versions of the hardware managers that offered the clean steps, for an agent that wants to hear them again.
+    #[serde(default)]
+    pub(super) clean_version: Option<Value>,
     /// Why the flow was given up. It is kept until the machine is let go.
     pub(super) abandoned: Option<String>,
 }
@@ -153,7 +156,7 @@ impl FlowRecord {
         let pending =
             |step| StepRecord { step, state: StepState::Pending, started_at: None, finished_at: None };
         let steps = steps.into_iter().map(pending).collect();
-        Self { id, kind, steps, current: 0, abandoned: None }
+        Self { id, kind, steps, current: 0, clean_version: None, abandoned: None }
     }
 
     pub(super) fn step(&self) -> Option<&StepRecord> {

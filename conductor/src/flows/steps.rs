@@ -27,16 +27,28 @@ pub(super) enum Effect {
     Identity(Box<SystemIdentity>),
     Medium(Box<BootRecord>),
     MediumGone,
-    Agent {
-        url: String,
-        version: String,
-        boot_id: String,
-    },
+    Agent(Box<AgentSeen>),
     Inspected(Box<Inspected>),
-    CleanSteps(Vec<Map<String, Value>>),
+    CleanSteps {
+        offered: Vec<Map<String, Value>>,
+        /// Of the hardware managers that offer them.
+        version: Option<Value>,
+    },
     /// Certificates of erasure.
     Erased(Vec<Signed>),
     InstanceForgotten,
+}
+
+/// Who answered at a node's address.
+pub(super) struct AgentSeen {
+    pub(super) url: String,
+    /// `tacit` or `ipa`.
+    pub(super) dialect: &'static str,
+    pub(super) version: String,
+    /// Tells this run of the agent from the next.
+    pub(super) boot_id: String,
+    /// What this agent cannot do of what Tacit's can.
+    pub(super) limits: Option<&'static str>,
 }
 
 /// A step that came to its end.
@@ -96,6 +108,9 @@ pub(super) struct Work<'a> {
 
 impl Work<'_> {
     pub(super) async fn run(&self, step: &FlowStep) -> Result<Outcome, StepError> {
+        if let Some(outcome) = self.run_on_ipa(step).await? {
+            return Ok(outcome);
+        }
         match step {
             FlowStep::VerifyBmc => self.verify_bmc().await,
             FlowStep::PowerOff => {
@@ -128,7 +143,7 @@ impl Work<'_> {
         }
     }
 
-    fn bmc(&self) -> Result<Bmc, StepError> {
+    pub(super) fn bmc(&self) -> Result<Bmc, StepError> {
         Ok(self.login.bmc(self.node)?)
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{address, image};
+use super::{address, image, ipa};
 use crate::bmc::Bmc;
 use crate::node::Node;
 
@@ -40,7 +40,7 @@ fn interface(name: &str, node: &Node, image_dir: &Path, has_medium: bool) -> Res
     match name {
         "power" | "management" => bmc(node),
         "boot" | "inspect" => boot(node, has_medium),
-        "deploy" => image::check(node, image_dir).map_err(String::from),
+        "deploy" => deployable(node, image_dir),
         _ => Ok(()),
     }
 }
@@ -49,8 +49,19 @@ pub(super) fn bmc(node: &Node) -> Result<(), String> {
     Bmc::for_node(&node.driver, &node.driver_info).map(drop).map_err(|error| error.to_string())
 }
 
+/// Whether the agent that the node has can write the image that it shall get.
+pub(super) fn deployable(node: &Node, image_dir: &Path) -> Result<(), String> {
+    let speaks_ipa = ipa::settings(node)?.is_some();
+    let checked = if speaks_ipa { image::check_for_ipa(node) } else { image::check(node, image_dir) };
+    checked.map_err(String::from)
+}
+
 /// What booting the ramdisk takes: a medium to boot and an address to find the agent at.
 pub(super) fn boot(node: &Node, has_medium: bool) -> Result<(), String> {
+    if ipa::settings(node)?.is_some() {
+        ipa::medium(node)?;
+        return address::agent_address(node).map(drop);
+    }
     if !has_medium {
         return Err("this conductor was started without --media: there is no ramdisk to boot".into());
     }

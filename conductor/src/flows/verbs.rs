@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::driver::{self, advance};
 use super::engine::{Engine, FLOW_DOC};
 use super::plan::{FlowKind, FlowRecord};
-use super::{image, validate};
+use super::validate;
 use crate::chain::chain;
 use crate::node::Node;
 use crate::states::{Event, ProvisionState};
@@ -158,7 +158,7 @@ impl Engine {
                 if let Some(drive) = &request.configdrive {
                     node.instance_info.insert("configdrive".into(), drive.clone().into());
                 }
-                needs(image::check(node, &self.config.image_dir).map_err(String::from))?;
+                needs(validate::deployable(node, &self.config.image_dir))?;
                 needs(validate::boot(node, has_medium))?;
                 node.instance_info.entry("image_type").or_insert_with(|| "whole-disk".into());
                 Some(FlowRecord::deploy(id))

@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::events::unix_now;
-use super::steps::{Effect, Outcome, StepError, Work, done};
+use super::steps::{AgentSeen, Effect, Outcome, StepError, Work, done};
 use crate::agents::{AgentError, ExpectedIdentity, check_identity};
 use crate::chain::chain;
 
 /// How long a wrong machine may answer at the known IP before the step gives up: long enough for a stale entry in a
 /// neighbour cache to go away.
-const WRONG_MACHINE_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const WRONG_MACHINE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pause between two calls to an address where nobody answers yet.
-const POLL: Duration = Duration::from_millis(400);
+pub(super) const POLL: Duration = Duration::from_millis(400);
 
 /// What a conductor that was away while the machine started still allows: time to be reachable again, and for a medium
 /// that it serves itself to be read on.
 const AFTER_RESTART: Duration = Duration::from_secs(30);
 
 /// Counted from power-on, however often the conductor was started since.
-struct Patience {
+pub(super) struct Patience {
     limit: Duration,
     /// Since power-on, when this began.
     spent: Duration,
@@ -30,18 +30,18 @@ struct Patience {
 
 impl Patience {
     /// Times are Unix times; one from before the power-on is a clock that was set back.
-    fn new(timeout: Duration, powered_on: Option<f64>, now: f64) -> Self {
+    pub(super) fn new(timeout: Duration, powered_on: Option<f64>, now: f64) -> Self {
         let spent = powered_on.map_or(0.0, |powered_on| now - powered_on);
         let spent = Duration::try_from_secs_f64(spent).unwrap_or_default();
         let limit = timeout.max(spent + AFTER_RESTART.min(timeout / 4));
         Self { limit, spent, started: Instant::now() }
     }
 
-    fn waited(&self) -> Duration {
+    pub(super) fn waited(&self) -> Duration {
         self.spent + self.started.elapsed()
     }
 
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.waited() > self.limit
     }
 }
@@ -72,9 +72,14 @@ impl Work<'_> {
                         status.first_answer_uptime.unwrap_or_default(),
                         status.agent_startup_seconds,
                     );
-                    let url = format!("https://{}", boot.address);
-                    let (version, boot_id) = (status.version, status.boot_id);
-                    return done(Effect::Agent { url, version, boot_id }, message);
+                    let seen = AgentSeen {
+                        url: format!("https://{}", boot.address),
+                        dialect: "tacit",
+                        version: status.version,
+                        boot_id: status.boot_id,
+                        limits: None,
+                    };
+                    return done(Effect::Agent(Box::new(seen)), message);
                 }
                 Err(error @ AgentError::WrongMachine { .. }) => {
                     let since = *wrong_since.get_or_insert_with(Instant::now);

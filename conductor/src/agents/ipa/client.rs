@@ -31,8 +31,8 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(600);
 const ANSWER_SIZE: usize = 16 * 1024 * 1024;
 /// Most commands that an IPA may list: it forgets none until it is restarted.
 const MOST_COMMANDS: usize = 10_000;
-/// Longest text of a fault that is shown, in characters.
-const FAULT_LENGTH: usize = 400;
+/// Longest text of IPA's that is shown, in characters.
+const LONGEST_TEXT: usize = 1000;
 /// How long [`IpaClient::run`](super::run) goes on trying while IPA does not answer at all.
 const PATIENCE: Duration = Duration::from_secs(120);
 const COMMANDS: &str = "/v1/commands/";
@@ -194,11 +194,11 @@ impl IpaClient {
         }
         let fault =
             serde_json::from_str::<Fault>(text).map_or_else(|_| text.to_owned(), |fault| fault.faultstring);
-        AgentError::Refused { address: self.address(), status: status.as_u16(), fault: shown(&fault) }
+        AgentError::Refused { address: self.address(), status: status.as_u16(), fault: one_line(&fault) }
     }
 
     fn protocol(&self, detail: &str) -> AgentError {
-        AgentError::Protocol { address: self.address(), detail: shown(detail) }
+        AgentError::Protocol { address: self.address(), detail: one_line(detail) }
     }
 
     fn with_token(
@@ -288,8 +288,8 @@ impl IpaClient {
 }
 
 /// What an agent says, fit for a line of a log: not too long, and without characters that do things.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let line: String =
-        text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(FAULT_LENGTH).collect();
-    if text.trim().chars().nth(FAULT_LENGTH).is_some() { format!("{line}…") } else { line }
+        text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_TEXT).collect();
+    if text.trim().chars().nth(LONGEST_TEXT).is_some() { format!("{line}…") } else { line }
 }

@@ -10,6 +10,7 @@ mod record;
 mod run;
 mod settings;
 
+pub(crate) use client::one_line;
 pub use client::{IpaClient, IpaStatus};
 pub use record::IpaRecord;
 pub use run::IpaOperation;

@@ -44,6 +44,9 @@ struct Given {
 }
 
 impl IpaSettings {
+    /// The keys of `driver_info` that are read here.
+    pub const KEYS: [&'static str; 4] = [DIALECT, TOKEN, CERTIFICATE, SCHEME];
+
     /// The settings of a node whose `driver_info` says `agent_dialect: ipa`; `None` where Tacit's own agent answers.
     ///
     /// # Errors

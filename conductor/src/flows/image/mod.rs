@@ -5,11 +5,13 @@
 
 mod digest;
 mod fault;
+mod ipa;
 mod options;
 mod origin;
 mod partition;
 mod plan;
 mod policy;
 
+pub(super) use ipa::{check_for_ipa, ipa_image};
 pub(super) use plan::{check, plan};
 pub(super) use policy::policy;
