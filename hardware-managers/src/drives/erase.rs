@@ -14,8 +14,8 @@ pub(crate) struct EraseOptions<'a> {
     pub(crate) overwrite: Overwrite,
     /// 32 characters of the drive's label, for [`EraseMethod::OpalPsid`].
     pub(crate) psid: Option<&'a str>,
-    /// The other namespaces of an NVMe drive may be erased, too.
-    pub(crate) reach_others: bool,
+    /// Numbers of the other namespaces of an NVMe drive that are erased in the same run.
+    pub(crate) others: &'a [u32],
 }
 
 /// Has a drive erase itself, waits for its end, and returns what the drive reported, a line each. What is on the
@@ -36,9 +36,7 @@ pub(crate) fn erase(
         | EraseMethod::NvmeSanitizeBlock
         | EraseMethod::NvmeSanitizeOverwrite
         | EraseMethod::NvmeFormatCrypto
-        | EraseMethod::NvmeFormatUser => {
-            nvme::erase(drive, method, options.overwrite, options.reach_others, wait)
-        }
+        | EraseMethod::NvmeFormatUser => nvme::erase(drive, method, options.overwrite, options.others, wait),
         EraseMethod::AtaSanitizeCrypto => ata::sanitize(drive, Sanitize::Crypto, wait),
         EraseMethod::AtaSanitizeBlock => ata::sanitize(drive, Sanitize::Block, wait),
         EraseMethod::AtaSanitizeOverwrite => {

@@ -64,6 +64,17 @@ impl DriveError {
         }
     }
 
+    /// Whether nothing came back that could be taken for a no: the next question may have an answer.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Self::Status { .. } => true,
+            Self::Command { source, .. } => {
+                matches!(source, CommandError::TimedOut | CommandError::Transport { .. })
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the drive may be at work on its own: nothing else can be tried on it.
     pub(crate) fn still_working(&self) -> bool {
         match self {

@@ -60,6 +60,22 @@ pub(crate) enum EraseMethod {
 }
 
 impl EraseMethod {
+    /// Whether it is a sanitize operation, the only command that a drive takes when another one has failed.
+    pub(crate) fn is_sanitize(self) -> bool {
+        matches!(
+            self,
+            Self::NvmeSanitizeCrypto
+                | Self::NvmeSanitizeBlock
+                | Self::NvmeSanitizeOverwrite
+                | Self::AtaSanitizeCrypto
+                | Self::AtaSanitizeBlock
+                | Self::AtaSanitizeOverwrite
+                | Self::ScsiSanitizeCrypto
+                | Self::ScsiSanitizeBlock
+                | Self::ScsiSanitizeOverwrite
+        )
+    }
+
     /// As in a proof.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -184,8 +200,12 @@ pub(crate) struct DriveFacts {
     /// Revolutions per minute.
     pub(crate) rotation_rpm: Option<u16>,
     pub(crate) capacity: Option<Capacity>,
-    /// Bytes behind the last address that the host can reach (ATA host protected area).
+    /// Bytes behind the last address that the host can reach (ATA: host protected area, accessible max address).
     pub(crate) hidden_bytes: Option<u64>,
+    /// Bytes behind even those, which a device configuration overlay hides from all commands but its own.
+    pub(crate) overlaid_bytes: Option<u64>,
+    /// The drive can hide sectors, and did not say whether it does.
+    pub(crate) may_hide: bool,
     pub(crate) erase: Vec<EraseCapability>,
     /// `None` where the drive is no ATA drive.
     pub(crate) security: Option<SecurityState>,
@@ -195,11 +215,16 @@ pub(crate) struct DriveFacts {
     /// A sanitize operation that is under way, begun by whomever: how much of 65 536 is done. It cannot be stopped,
     /// and until its end the drive neither reads nor writes.
     pub(crate) sanitizing: Option<u64>,
+    /// Whether one is under way was asked, and not answered.
+    pub(crate) sanitize_unknown: bool,
     /// The last sanitize operation failed, and the drive gives no access to its content.
     pub(crate) sanitize_failed: bool,
     pub(crate) health: DriveHealth,
     /// Questions that the drive did not answer, one line each.
     pub(crate) unanswered: Vec<String>,
+    /// Those among them on which it depends whether the drive may be erased, and how, and to which there was silence:
+    /// a refusal is an answer.
+    pub(crate) silent: Vec<String>,
 }
 
 impl DriveFacts {
@@ -213,6 +238,16 @@ impl DriveFacts {
                 None
             }
         }
+    }
+
+    /// As [`note`](Self::note), for what the guards have to know.
+    pub(super) fn note_guard<T>(&mut self, what: &str, answer: Result<T, DriveError>) -> Option<T> {
+        let silent = answer.as_ref().is_err_and(DriveError::is_silence);
+        let known = self.note(what, answer);
+        if silent {
+            self.silent.extend(self.unanswered.last().cloned());
+        }
+        known
     }
 
     /// The drive's capability for a method, usable or not. Of `Unmap`, whatever it guarantees.

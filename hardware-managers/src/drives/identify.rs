@@ -22,7 +22,8 @@ pub(crate) fn identify(drive: &dyn Drive, kind: DriveKind) -> DriveFacts {
             Ok(true) => ata::fill(drive, &mut facts),
             Ok(false) => scsi::fill(drive, &mut facts),
             Err(error) => {
-                facts.note::<()>("identity", Err(error));
+                facts.sanitize_unknown = true;
+                facts.note_guard::<()>("identity", Err(error));
             }
         },
         DriveKind::Plain => {}

@@ -27,4 +27,4 @@ pub(crate) use facts::{
 #[cfg(test)]
 pub(crate) use facts::{SecurityState, TcgState};
 pub(crate) use identify::identify;
-pub(crate) use sanitize::Sanitize;
+pub(crate) use sanitize::{LONGEST_ESTIMATE, Sanitize};

@@ -36,6 +36,8 @@ const SLOWEST: u64 = 20_000_000;
 const CRYPTO_TAKES: Duration = Duration::from_secs(3600);
 const BLOCK_TAKES: Duration = Duration::from_secs(4 * 3600);
 const MARGIN: Duration = Duration::from_secs(3600);
+/// A drive that says that it takes longer is not believed.
+pub(crate) const LONGEST_ESTIMATE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Sanitize {
     /// After which time a drive of that size will not end any more. `estimate` is what it says itself.
@@ -45,6 +47,7 @@ impl Sanitize {
             Self::Block => BLOCK_TAKES,
             Self::Overwrite(how) => overwrite_deadline(size_bytes).saturating_mul(how.passes.max(1).into()),
         };
+        let estimate = estimate.filter(|estimate| *estimate <= LONGEST_ESTIMATE);
         own.max(estimate.unwrap_or_default().saturating_mul(2))
     }
 

@@ -56,6 +56,11 @@ impl Control {
         self.state().due = Some(Instant::now() + SILENCE);
     }
 
+    /// Whether it is under way.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.state().due.is_some()
+    }
+
     /// The work is over, whatever came of it.
     pub(crate) fn end(&self) {
         self.state().due = None;

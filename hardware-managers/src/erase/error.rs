@@ -25,8 +25,11 @@ pub(crate) enum EraseError {
     Broken,
     #[error("its size changed from {before} to {after} bytes")]
     Resized { before: u64, after: u64 },
-    #[error("another drive answers now: serial number {found} instead of {wanted}")]
+    #[error("another drive answers now, or it does not say which: {found} instead of {wanted}")]
     Swapped { wanted: String, found: String },
+    /// Since the plan was made.
+    #[error("not begun: {reasons}")]
+    Guarded { reasons: String },
     /// Nothing else can be done with the drive until it is done.
     #[error("{details}")]
     StillWorking { details: String },

@@ -1,5 +1,7 @@
 //! Erasing one device: marks, method, verification, and the next method where the plan has one.
 
+use std::sync::Arc;
+
 use tacit_blockdev::{Access, Drive};
 use tacit_model::{BlockDevice, EraseStandard, Proof, ProofResult};
 use time::OffsetDateTime;
@@ -8,12 +10,14 @@ use time::format_description::well_known::Rfc3339;
 use super::canary::Canaries;
 use super::control::Control;
 use super::error::EraseError;
+use super::findings::Companion;
 use super::join::join;
 use super::method::Method;
 use super::methods::{DiscardEraser, DriveEraser, Eraser, OverwriteEraser};
 use super::noise::Noise;
-use super::plan::rotational;
 use super::policy::Policy;
+use super::reach::{hidden_lines, reached};
+use super::recheck::{Scope, hold_companions, same_drive, still_free};
 use super::source::{DriveSource, Note};
 use crate::chain::chain;
 use crate::drives::{DriveFacts, EraseMethod, Wait, identify, settle};
@@ -25,8 +29,9 @@ pub(crate) struct Job {
     pub(crate) facts: DriveFacts,
     /// In the order in which they are tried.
     pub(crate) methods: Vec<Method>,
-    /// Whether it shares its controller with others, all of which are to be erased.
-    pub(crate) has_companions: bool,
+    /// Other namespaces of its controller, all of which are to be erased where a method reaches them.
+    pub(crate) companions: Vec<Companion>,
+    pub(crate) scope: Arc<Scope>,
 }
 
 /// Erases a device and proves it. The error names every method that was tried and why it had no success; what was done
@@ -42,11 +47,31 @@ pub(crate) fn erase(
     control: &Control,
     proof: &mut Proof,
 ) -> Result<(), EraseError> {
+    erase_held(source, job, policy, control, proof)?;
+    // While the device is held, the kernel reads its partitions for nobody, not even for the one who holds it.
+    if let Err(error) = source.rescan(&job.disk) {
+        // The device is erased all the same; only the kernel still shows partitions that are gone.
+        tracing::warn!(device = %job.disk.name, error = %chain(&error), "partitions not read again");
+        proof.actions.push("the kernel kept its old view of the partitions".to_owned());
+    }
+    Ok(())
+}
+
+/// The same, up to the proof; the device is released at the end.
+fn erase_held(
+    source: &dyn DriveSource,
+    job: &Job,
+    policy: &Policy,
+    control: &Control,
+    proof: &mut Proof,
+) -> Result<(), EraseError> {
     control.go_on("untouched")?;
     proof.started = Some(now());
     let drive = source.open(&job.disk, Access::Exclusive)?;
-    same_drive(source, drive.as_ref(), job)?;
-    let work = Work { source, job, policy, control };
+    let facts = same_drive(source, drive.as_ref(), job)?;
+    still_free(source, job, &facts, policy)?;
+    let others: Vec<u32> = job.companions.iter().filter_map(|companion| companion.namespace).collect();
+    let work = Work { source, job, policy, control, others: &others };
     if work.join(drive.as_ref(), proof)? {
         return Ok(());
     }
@@ -92,22 +117,12 @@ pub(crate) fn begin(job: &Job) -> Proof {
     }
 }
 
-/// Names change when drives are pulled and put back; the plan is for one drive.
-fn same_drive(source: &dyn DriveSource, drive: &dyn Drive, job: &Job) -> Result<(), EraseError> {
-    let facts = identify(drive, source.kind(&job.disk));
-    match (&job.facts.serial, facts.serial) {
-        (Some(wanted), Some(found)) if *wanted != found => {
-            Err(EraseError::Swapped { wanted: wanted.clone(), found })
-        }
-        _ => Ok(()),
-    }
-}
-
 struct Work<'a> {
     source: &'a dyn DriveSource,
     job: &'a Job,
     policy: &'a Policy,
     control: &'a Control,
+    others: &'a [u32],
 }
 
 impl Work<'_> {
@@ -127,7 +142,8 @@ impl Work<'_> {
                     method: own,
                     facts,
                     psid,
-                    reach_others: self.job.has_companions,
+                    others: self.others,
+                    verify: self.policy.verify,
                     clock: self.source.clock(),
                 })
             }
@@ -138,11 +154,13 @@ impl Work<'_> {
     fn attempt(&self, drive: &dyn Drive, method: Method, proof: &mut Proof) -> Result<(), EraseError> {
         self.control.go_on(if self.control.touched() { "partly erased, not proven" } else { "untouched" })?;
         let eraser = self.eraser(method)?;
+        let held =
+            if method.reaches_siblings() { hold_companions(self.source, self.job)? } else { Vec::new() };
         let noise = Noise::new()?;
         self.control.touch();
         let canaries = match Canaries::place(drive, noise) {
-            Err(EraseError::NoMarks { first }) if method == Method::Drive(EraseMethod::OpalPsid) => {
-                // A locked drive takes no marks. The first revert opens it, the second one is proven.
+            Err(EraseError::NoMarks { first }) if self.opens(drive, method) => {
+                // It takes no marks in this state. What opens it proves nothing; done once more, with marks, it may.
                 let done = eraser.run(drive, self.control)?;
                 proof.actions.push(format!("{}: no marks could be written ({first})", method.name()));
                 proof.actions.extend(done.actions);
@@ -169,27 +187,43 @@ impl Work<'_> {
             return Err(EraseError::Cancelled { state: format!("{} is done, not proven", method.name()) });
         }
         self.note(None);
+        drop(held);
         proof.actions.extend(done.actions.iter().cloned());
-        let fresh = self.source.open(&self.job.disk, Access::Read)?;
+        let fresh = self.open_anew()?;
         let mut lines = canaries.check(fresh.as_ref(), &done.bad)?;
         lines.extend(eraser.verify(fresh.as_ref(), &done, self.control)?);
+        lines.extend(hidden_lines(method, &self.job.facts));
         proof.verification = lines;
-        if !done.bad.is_empty() {
-            proof.standard = EraseStandard::None;
-        } else {
-            proof.standard = method.standard(rotational(&self.job.disk, &self.job.facts), self.policy.verify);
-        }
+        proof.standard = if done.bad.is_empty() { self.reached(method) } else { EraseStandard::None };
         Ok(())
+    }
+
+    fn reached(&self, method: Method) -> EraseStandard {
+        reached(method, &self.job.disk, &self.job.facts, self.policy)
+    }
+
+    /// Past what this machine remembers of it. What has its name now may be another drive, on which there are no marks.
+    fn open_anew(&self) -> Result<Arc<dyn Drive>, EraseError> {
+        let fresh = self.source.open(&self.job.disk, Access::Read)?;
+        same_drive(self.source, fresh.as_ref(), self.job)?;
+        Ok(fresh)
+    }
+
+    /// Whether a drive that takes no writes may take them once the method was done: a lock is opened by a revert, a
+    /// sanitize operation that failed is made good by another.
+    fn opens(&self, drive: &dyn Drive, method: Method) -> bool {
+        match method {
+            Method::Drive(EraseMethod::OpalPsid) => true,
+            Method::Drive(own) if own.is_sanitize() => {
+                identify(drive, self.source.kind(&self.job.disk)).sanitize_failed
+            }
+            _ => false,
+        }
     }
 
     fn finish(&self, proof: &mut Proof, method: Method) {
         method.name().clone_into(&mut proof.method);
         proof.result = ProofResult::Proven;
-        if let Err(error) = self.source.rescan(&self.job.disk) {
-            // The device is erased all the same; only the kernel still shows partitions that are gone.
-            tracing::warn!(device = %self.job.disk.name, error = %chain(&error), "partitions not read again");
-            proof.actions.push("the kernel kept its old view of the partitions".to_owned());
-        }
         proof.finished = Some(now());
     }
 
@@ -247,16 +281,16 @@ impl Work<'_> {
             proof.actions.push("nobody noted who began it, so that it proves nothing".to_owned());
             return Ok(false);
         };
-        let fresh = self.source.open(&self.job.disk, Access::Read)?;
+        let fresh = self.open_anew()?;
         proof
             .actions
             .push(format!("{}: begun by an earlier run of the agent at {}", note.method, note.started));
         match Canaries::recall(fresh.as_ref(), Noise(note.noise)).check(fresh.as_ref(), &[]) {
-            Ok(lines) => {
+            Ok(mut lines) => {
+                lines.extend(hidden_lines(method, &self.job.facts));
                 proof.verification = lines;
                 proof.started = Some(note.started);
-                proof.standard =
-                    method.standard(rotational(&self.job.disk, &self.job.facts), self.policy.verify);
+                proof.standard = self.reached(method);
                 if proof.standard < self.policy.require {
                     return Ok(false);
                 }

@@ -1,5 +1,13 @@
 //! What the guards found out about a device.
 
+/// Another namespace of the same controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Companion {
+    pub(crate) name: String,
+    /// Its number; `None` where the kernel does not tell it, so that nothing that would reach it is used.
+    pub(crate) namespace: Option<u32>,
+}
+
 /// Facts that decide whether a device may be erased at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Findings {
@@ -28,8 +36,8 @@ pub(crate) struct Findings {
     pub(crate) discards: bool,
     /// Other namespaces of its controller that are not to be erased.
     pub(crate) siblings: Vec<String>,
-    /// It shares its controller with other namespaces, erased or not.
-    pub(crate) has_companions: bool,
+    /// All other namespaces of its controller that this machine sees, erased or not.
+    pub(crate) companions: Vec<Companion>,
     /// What it shares a controller with is erased after it, not beside it.
     pub(crate) lane: String,
 }

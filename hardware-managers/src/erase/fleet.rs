@@ -91,10 +91,14 @@ pub(crate) fn run(
     let spawn = || {
         let (shared, events) = (shared.clone(), events.clone());
         // Detached: a thread that hangs in a drive cannot be waited for.
-        thread::spawn(move || shared.work(&events));
+        let started = thread::Builder::new().spawn(move || shared.work(&events));
+        started.inspect_err(|error| tracing::error!(%error, "cannot start a thread to erase with")).is_ok()
     };
-    (0..workers).for_each(|_| spawn());
+    let started = (0..workers).filter(|_| spawn()).count();
     let mut watch = Watch { members, outcomes: BTreeMap::new() };
+    if started == 0 {
+        watch.not_begun("there are no threads to erase with");
+    }
     let mut stopped: Option<Instant> = None;
     while watch.outcomes.len() < watch.members.len() {
         match received.recv_timeout(TICK) {
@@ -107,7 +111,12 @@ pub(crate) fn run(
                 stopped = Some(Instant::now());
                 watch.members.values().for_each(|member| member.control.cancel());
             }
-            None => (0..watch.give_up_overdue(Instant::now())).for_each(|_| spawn()),
+            None => {
+                let hanging = watch.give_up_overdue(Instant::now());
+                if (0..hanging).filter(|_| spawn()).count() < hanging && watch.all_hang() {
+                    watch.not_begun("all threads hang, and no other could be started");
+                }
+            }
             Some(since) if since.elapsed() > GRACE => watch.leave(),
             Some(_) => {}
         }
@@ -188,6 +197,22 @@ impl Watch {
             }
         }
         hanging.len()
+    }
+
+    /// Whether every device that is at work was given up, so that nobody takes up those that wait.
+    fn all_hang(&self) -> bool {
+        let waiting = |number: &usize| !self.outcomes.contains_key(number);
+        !self.members.iter().any(|(number, member)| waiting(number) && member.control.has_begun())
+    }
+
+    /// Fails all devices that nobody will take up.
+    fn not_begun(&mut self, why: &str) {
+        for (number, member) in &self.members {
+            member.control.cancel();
+            let outcome =
+                || failed(member.proof.clone(), format!("not begun: {why}"), member.control.touched());
+            self.outcomes.entry(*number).or_insert_with(outcome);
+        }
     }
 
     /// Stops waiting for devices that do not stop.

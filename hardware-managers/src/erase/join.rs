@@ -12,6 +12,8 @@ use crate::drives::{Clock, DriveKind, PROGRESS_WHOLE, identify};
 
 const STAGE: &str = "sanitize that was under way";
 const PAUSE: Duration = Duration::from_secs(2);
+/// For how long the drive may not answer: a controller may take two minutes for a reset.
+const SILENCE: Duration = Duration::from_secs(180);
 
 /// Asks the drive until it says that it is done.
 ///
@@ -27,9 +29,18 @@ pub(super) fn join(
     let limit = patience(drive.size_bytes(), None);
     let begun = clock.now();
     control.enter(STAGE.to_owned(), limit * 2);
+    let mut heard = begun;
     loop {
         let facts = identify(drive, kind);
-        if let Some(done) = facts.sanitizing {
+        if facts.sanitize_unknown {
+            // No answer is not the answer that it is done.
+            if clock.now().saturating_sub(heard) > SILENCE {
+                let problem = facts.unanswered.join("; ");
+                let details = format!("the drive does not say any more how far its sanitize is: {problem}");
+                return Err(EraseError::StillWorking { details });
+            }
+        } else if let Some(done) = facts.sanitizing {
+            heard = clock.now();
             control.progress(STAGE, done, PROGRESS_WHOLE, ProgressUnit::Share);
         } else {
             control.leave();

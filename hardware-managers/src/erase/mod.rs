@@ -18,8 +18,11 @@ mod noise;
 mod plan;
 mod policy;
 mod pstore;
+mod reach;
+mod recheck;
 mod source;
 mod step;
+mod survey;
 #[cfg(test)]
 mod tests;
 

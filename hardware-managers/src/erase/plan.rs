@@ -5,6 +5,7 @@ use tacit_model::{BlockDevice, DevicePlan, EraseStandard, PlanVerdict, PlannedMe
 use super::findings::Findings;
 use super::method::Method;
 use super::policy::{Choice, Policy, Verify};
+use super::reach::reached;
 use crate::drives::{DriveFacts, DriveHealth, DriveKind, EraseMethod, Reservations};
 
 /// A plan, and its methods in a form that can be carried out.
@@ -51,7 +52,7 @@ pub(crate) fn plan(disk: &BlockDevice, facts: &DriveFacts, policy: &Policy, find
         decision.methods.push(method);
         decision.plan.methods.push(PlannedMethod {
             method: method.name().to_owned(),
-            standard: method.standard(rotational(disk, facts), policy.verify),
+            standard: reached(method, disk, facts, policy),
             estimated_seconds: estimate(method, facts),
             reason,
         });
@@ -107,6 +108,13 @@ fn skip_reason(policy: &Policy, findings: &Findings) -> Option<String> {
         .then(|| "read-only, and agent_erase_skip_read_only is set: its content stays as it is".to_owned())
 }
 
+/// Everything that stands against erasing the device, whether it fails the step or not.
+pub(super) fn obstacles(facts: &DriveFacts, policy: &Policy, findings: &Findings) -> Vec<String> {
+    let mut reasons = refusals(facts, policy, findings);
+    reasons.extend(skip_reason(policy, findings));
+    reasons
+}
+
 /// What must not be erased, or cannot be shown to be: the step fails.
 fn refusals(facts: &DriveFacts, policy: &Policy, findings: &Findings) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -134,6 +142,8 @@ fn refusals(facts: &DriveFacts, policy: &Policy, findings: &Findings) -> Vec<Str
         };
         reasons.push(format!("{} initiators have registered keys with it{by}: it is shared", keys.len()));
     }
+    // Which commands it has and who has reserved it is not known then.
+    reasons.extend(facts.silent.iter().map(|question| format!("does not answer: {question}")));
     if policy.wipe_special {
         return reasons;
     }
@@ -163,8 +173,18 @@ fn remarks(facts: &DriveFacts, findings: &Findings) -> Vec<String> {
     if let DriveHealth::Failing(problem) = &facts.health {
         lines.push(format!("the drive reports that it fails: {problem}"));
     }
-    if let Some(bytes) = facts.hidden_bytes.filter(|bytes| *bytes > 0) {
-        lines.push(format!("{bytes} bytes lie behind the last address: overwriting does not reach them"));
+    for (bytes, by) in [
+        (facts.hidden_bytes, "a host protected area or accessible max address, as `hdparm -N` shows"),
+        (facts.overlaid_bytes, "a device configuration overlay, as `hdparm --dco-identify` shows"),
+    ] {
+        if let Some(bytes) = bytes {
+            lines.push(format!(
+                "{bytes} bytes lie behind the last address ({by}): overwriting does not reach them"
+            ));
+        }
+    }
+    if facts.may_hide {
+        lines.push("does not tell whether it hides sectors behind the last address".to_owned());
     }
     if facts.sanitizing.is_some() {
         lines.push("a sanitize operation is under way in the drive: it is waited for first".to_owned());
@@ -212,7 +232,7 @@ fn choose(
         if !is_asked_for(policy, method) {
             continue;
         }
-        let standard = method.standard(rotational(disk, facts), policy.verify);
+        let standard = reached(method, disk, facts, policy);
         let reason = match method {
             Method::Drive(own) => {
                 let Some(capability) = facts.capability(own).filter(|known| known.method == own) else {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tacit_blockdev::{Access, Device, Drive, Error, HeldBy, holders};
+use tacit_blockdev::{Access, Device, Drive, Error, HeldBy, Holder, holders};
 use tacit_model::BlockDevice;
 
-use super::findings::Findings;
+use super::findings::{Companion, Findings};
 use crate::chain::chain;
 use crate::drives::{Clock, DriveKind, SystemClock};
 use crate::machine::{Machine, read_flag};
@@ -78,8 +78,8 @@ impl MachineDrives {
         self.machine.roots().sys.join("block").join(kernel_name)
     }
 
-    /// Other namespaces of an NVMe subsystem by device name, whatever the allow-list hides, and its own name.
-    fn subsystem(&self, name: &str) -> (String, Vec<String>) {
+    /// Other namespaces of an NVMe subsystem, whatever the allow-list hides, and its own name.
+    fn subsystem(&self, name: &str) -> (String, Vec<Companion>) {
         let own = name.trim_start_matches("/dev/").to_owned();
         if DriveKind::of(name) != DriveKind::Nvme {
             return (own, Vec::new());
@@ -93,7 +93,7 @@ impl MachineDrives {
             )
         };
         let lane = key(&own);
-        let names: BTreeMap<String, String> = fs::read_dir(self.machine.roots().sys.join("block"))
+        let names: BTreeMap<String, Companion> = fs::read_dir(self.machine.roots().sys.join("block"))
             .into_iter()
             .flatten()
             .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
@@ -101,7 +101,12 @@ impl MachineDrives {
             .filter(|other| !read_flag(&self.folder(other).join("hidden")))
             .map(|other| (key(&other), other))
             .filter(|(subsystem, _)| *subsystem == lane)
-            .map(|(_, other)| (other.clone(), format!("/dev/{other}")))
+            .map(|(_, other)| {
+                let number = fs::read_to_string(self.folder(&other).join("nsid")).ok();
+                let namespace = number.and_then(|number| number.trim().parse().ok());
+                let name = format!("/dev/{other}");
+                (other, Companion { name, namespace })
+            })
             .collect();
         (lane, names.into_values().collect())
     }
@@ -123,16 +128,65 @@ impl MachineDrives {
         Ok(())
     }
 
+    /// What of a disk is not erased when the arrays are that these parts of it belong to, in words.
+    fn beside_arrays(&self, path: &Path, folder: &Path, parts: &[Holder]) -> Vec<String> {
+        let mut reasons = Vec::new();
+        for Holder { device, by } in parts {
+            let HeldBy::Device(by) = by else { continue };
+            let (Some(part), Some(array)) = (device.file_name(), by.file_name()) else { continue };
+            let state = self.machine.roots().sys.join("block").join(array).join("md");
+            let state = state.join(format!("dev-{}", part.to_string_lossy())).join("state");
+            // Spares keep what they held before, and journals what passed through them.
+            if let Ok(state) = fs::read_to_string(state)
+                && (!state.contains("in_sync") || state.contains("journal"))
+            {
+                reasons.push(format!(
+                    "{} is part of {} as {}, which erasing that does not reach",
+                    device.display(),
+                    by.display(),
+                    state.trim()
+                ));
+            }
+        }
+        if parts.is_empty() || parts.iter().any(|part| part.device == path) {
+            return reasons;
+        }
+        let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+        for entry in entries.filter(|entry| entry.path().join("partition").exists()) {
+            let partition = Path::new("/dev").join(entry.file_name());
+            if !parts.iter().any(|part| part.device == partition) {
+                reasons.push(format!(
+                    "{} lies beside parts of arrays and is not erased with them: delete the arrays first \
+                     (delete_configuration)",
+                    partition.display()
+                ));
+            }
+        }
+        reasons
+    }
+
     /// Where the note of a disk is. Only the running machine's disks have any.
     fn note_path(&self, disk: &BlockDevice) -> Option<PathBuf> {
         if !self.machine.roots().is_real() {
             return None;
         }
-        let serial = disk.serial.as_deref().or(disk.wwn.as_deref())?;
-        let name: String =
-            serial.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(128).collect();
-        Some(Path::new(NOTES).join(format!("{name}.json")))
+        Some(Path::new(NOTES).join(note_name(disk)?))
     }
+}
+
+/// By the drive and by its name: the namespaces of a drive have one serial number, and marks of their own.
+fn note_name(disk: &BlockDevice) -> Option<String> {
+    let serial = disk.serial.as_deref().or(disk.wwn.as_deref())?;
+    let plain = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(64).collect()
+    };
+    Some(format!("{}-{}.json", plain(serial), plain(disk.name.trim_start_matches("/dev/"))))
+}
+
+/// An array or a multipath device: what is written to it is written to its parts. A cache is none.
+fn is_array(device: &Path) -> bool {
+    let name = device.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("md") || name.starts_with("dm-")
 }
 
 impl DriveSource for MachineDrives {
@@ -151,10 +205,10 @@ impl DriveSource for MachineDrives {
 
     fn findings(&self, disk: &BlockDevice, skip: &SkipList, erased: &[String]) -> Findings {
         let (path, folder) = (self.node(disk), self.folder(&disk.name));
-        let (lane, others) = self.subsystem(&disk.name);
-        let has_companions = !others.is_empty();
+        let (lane, companions) = self.subsystem(&disk.name);
         let mut found = Findings {
-            allowed: self.machine.disks().iter().any(|known| known.name == disk.name),
+            // What has no size is in no list of disks, and is told to have none.
+            allowed: disk.size == 0 || self.machine.disks().iter().any(|known| known.name == disk.name),
             size: disk.size,
             read_only: read_flag(&folder.join("ro")),
             skip_listed: skip.matches(disk),
@@ -167,8 +221,12 @@ impl DriveSource for MachineDrives {
             unreadable: None,
             discards: fs::read_to_string(folder.join("queue/discard_max_bytes"))
                 .is_ok_and(|bytes| bytes.trim().parse::<u64>().is_ok_and(|bytes| bytes > 0)),
-            has_companions,
-            siblings: others.into_iter().filter(|name| !erased.contains(name)).collect(),
+            siblings: companions
+                .iter()
+                .map(|companion| companion.name.clone())
+                .filter(|name| !erased.contains(name))
+                .collect(),
+            companions,
             lane,
         };
         if let Err(error) = self.look(&path, skip, &mut found) {
@@ -176,14 +234,17 @@ impl DriveSource for MachineDrives {
         }
         match holders(&path) {
             Ok(holders) => {
-                for holder in holders {
-                    match &holder.by {
-                        HeldBy::Device(by) if erased.iter().any(|name| Path::new(name) == by) => {
-                            found.member_of = Some(by.display().to_string());
-                        }
-                        _ => found.held.push(holder.to_string()),
-                    }
-                }
+                let (parts, others): (Vec<_>, Vec<_>) = holders.into_iter().partition(|holder| {
+                    matches!(&holder.by, HeldBy::Device(by)
+                        if is_array(by) && erased.iter().any(|name| Path::new(name) == by))
+                });
+                found.held.extend(others.iter().map(ToString::to_string));
+                found.held.extend(self.beside_arrays(&path, &folder, &parts));
+                let array = parts.iter().find_map(|holder| match &holder.by {
+                    HeldBy::Device(by) => Some(by.display().to_string()),
+                    _ => None,
+                });
+                found.member_of = array.filter(|_| found.held.is_empty());
             }
             Err(error) => found.held.push(format!("it is not known who uses it: {}", chain(&error))),
         }
@@ -217,5 +278,30 @@ impl DriveSource for MachineDrives {
     fn noted(&self, disk: &BlockDevice) -> Option<Note> {
         let note: Note = serde_json::from_slice(&fs::read(self.note_path(disk)?).ok()?).ok()?;
         (note.size == disk.size).then_some(note)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_of_one_drive_have_notes_of_their_own() {
+        let named = |name: &str| {
+            note_name(&BlockDevice {
+                name: name.to_owned(),
+                serial: Some("S1".to_owned()),
+                ..BlockDevice::default()
+            })
+        };
+        assert_eq!(named("/dev/nvme0n1").as_deref(), Some("S1-nvme0n1.json"));
+        assert_ne!(named("/dev/nvme0n1"), named("/dev/nvme0n2"));
+        assert_eq!(note_name(&BlockDevice::default()), None);
+    }
+
+    #[test]
+    fn what_a_cache_takes_part_in_is_not_erased_through_it() {
+        assert!(is_array(Path::new("/dev/md127")) && is_array(Path::new("/dev/dm-3")));
+        assert!(!is_array(Path::new("/dev/bcache0")) && !is_array(Path::new("/dev/drbd1")));
     }
 }

@@ -4,22 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tacit_blockdev::Access;
-use tacit_model::{BlockDevice, DevicePlan, PlanVerdict, ProgressUnit, Proof};
+use tacit_model::{PlanVerdict, ProgressUnit, Proof};
 
-use super::execute::{Job, begin};
+use super::execute::begin;
 use super::fleet::{self, Lane, Outcome};
-use super::plan::plan;
 use super::policy::{Choice, Policy};
 use super::pstore;
 use super::source::{DriveSource, MachineDrives};
-use crate::chain::chain;
-use crate::drives::{DriveFacts, identify};
+use super::survey::{Survey, Surveyed, probe};
 use crate::machine::Machine;
 use crate::managers::{
     Argument, DRY_RUN, DeviceFailure, StepContext, StepError, StepObserver, StepSpecification,
 };
-use crate::wipe::{self, SkipList};
+use crate::wipe;
 
 pub(crate) const STEPS: &[StepSpecification] = &[
     StepSpecification {
@@ -92,7 +89,10 @@ fn erase_devices(machine: &Machine, context: &StepContext<'_>, express: bool) ->
         return wipe_metadata(machine, context);
     }
     let source: Arc<dyn DriveSource> = Arc::new(MachineDrives::new(machine));
-    let survey = probe(&source, machine.disks(), context, &policy)?;
+    machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
+    let mut disks = machine.disks();
+    disks.extend(machine.disks_without_size());
+    let survey = probe(&source, disks, context, &policy)?;
     if context.dry_run()? {
         return Ok(json!({ "plan": survey.plans() }));
     }
@@ -106,85 +106,14 @@ pub(super) fn wipe_metadata(machine: &Machine, context: &StepContext<'_>) -> Res
     (step.expect("the wipe offers this step").run)(machine, context)
 }
 
-/// Proofs, and beside them what Ironic's agent returns: `null` by device.
+/// Proofs, how many disks there are, of each of which one is there, and beside them what Ironic's agent returns: `null`
+/// by device.
 pub(super) fn result(proofs: &[Proof]) -> Value {
-    let mut result = json!({ "proofs": proofs });
+    let mut result = json!({ "proofs": proofs, "disks": proofs.len() });
     for proof in proofs {
         result[&proof.device] = Value::Null;
     }
     result
-}
-
-/// One device with its plan.
-pub(super) struct Surveyed {
-    plan: DevicePlan,
-    job: Job,
-    lane: String,
-}
-
-/// All devices, in the order of their names.
-pub(super) struct Survey(Vec<Surveyed>);
-
-impl Survey {
-    fn names(&self) -> Vec<String> {
-        self.0.iter().map(|device| device.plan.device.clone()).collect()
-    }
-
-    /// Those that are to be erased, and the names of all others.
-    pub(super) fn split_erasable(self) -> (Self, Vec<String>) {
-        let (own, others): (Vec<_>, Vec<_>) =
-            self.0.into_iter().partition(|device| device.plan.verdict == PlanVerdict::Erase);
-        (Self(own), Self(others).names())
-    }
-
-    pub(super) fn plans(&self) -> Vec<&DevicePlan> {
-        self.0.iter().map(|device| &device.plan).collect()
-    }
-}
-
-/// Asks every device and plans for it. Reads only.
-///
-/// # Errors
-///
-/// [`StepError::InvalidParameter`] for a skip list that is not understood, [`StepError::Protected`] when any device
-/// holds a file system that other machines may use: then none is touched.
-pub(super) fn probe(
-    source: &Arc<dyn DriveSource>,
-    disks: Vec<BlockDevice>,
-    context: &StepContext<'_>,
-    policy: &Policy,
-) -> Result<Survey, StepError> {
-    let skip = SkipList::from_node(context.node).map_err(|error| StepError::InvalidParameter {
-        parameter: "properties.skip_block_devices".to_owned(),
-        problem: error.to_string(),
-    })?;
-    let erased: Vec<String> =
-        disks.iter().filter(|disk| !skip.matches(disk)).map(|disk| disk.name.clone()).collect();
-    let mut devices = Vec::with_capacity(disks.len());
-    for disk in disks {
-        let mut findings = source.findings(&disk, &skip, &erased);
-        let facts = if findings.skip_listed {
-            // Left alone means left alone.
-            DriveFacts::default()
-        } else {
-            match source.open(&disk, Access::Read) {
-                Ok(drive) => identify(drive.as_ref(), source.kind(&disk)),
-                Err(error) => {
-                    findings.unreadable.get_or_insert(chain(&error));
-                    DriveFacts { kind: source.kind(&disk), ..DriveFacts::default() }
-                }
-            }
-        };
-        let decision = plan(&disk, &facts, policy, &findings);
-        if let (Some(content), PlanVerdict::Refuse, false) =
-            (&findings.shared, decision.plan.verdict, context.dry_run()?)
-        {
-            return Err(StepError::Protected { device: disk.name, content: content.clone() });
-        }
-        let job = Job { disk, facts, methods: decision.methods, has_companions: findings.has_companions };
-        devices.push(Surveyed { plan: decision.plan, job, lane: findings.lane });
-    }
-    Ok(Survey(devices))
 }
 
 /// What became of all devices.

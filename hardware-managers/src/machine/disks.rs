@@ -40,6 +40,29 @@ pub(super) fn list(roots: &Roots, only: Option<&[PathBuf]>) -> Vec<BlockDevice> 
     disks
 }
 
+/// Disks that report no size. Only of drivers whose devices stand for hardware, and without those that take media.
+pub(super) fn without_size(roots: &Roots, only: Option<&[PathBuf]>) -> Vec<BlockDevice> {
+    let folder = roots.sys.join("block");
+    let allowed = only.map(|paths| paths.iter().map(|path| resolve(roots, path)).collect::<Vec<_>>());
+    let is_hardware =
+        |name: &String| ["sd", "nvme", "vd", "mmcblk"].iter().any(|prefix| name.starts_with(prefix));
+    names_in(&folder)
+        .into_iter()
+        .filter(is_hardware)
+        .filter(|name| {
+            allowed.as_ref().is_none_or(|allowed| allowed.contains(&roots.dev.join(device_name(name))))
+        })
+        .filter(|name| {
+            is_listed(&folder.join(name), name) && !read_flag(&folder.join(name).join("removable"))
+        })
+        .filter(|name| read_number(&folder.join(name).join("size")) == Some(0))
+        .map(|name| {
+            let disk = BlockDevice { name: format!("/dev/{}", device_name(&name)), ..BlockDevice::default() };
+            named(roots, &folder.join(&name), disk)
+        })
+        .collect()
+}
+
 /// Drivers in the order of their major numbers, which `lsblk` and so ironic-python-agent list disks in: where a hint
 /// holds for several disks, its first one is to be ours.
 const DRIVERS: [&str; 10] = ["hd", "loop", "sd", "md", "mmcblk", "xvd", "dm-", "vd", "nvme", "pmem"];

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use tacit_model::{BlockDevice, Inventory, NetworkInterface};
+use tacit_model::{Accelerator, BlockDevice, Inventory, NetworkInterface};
 
 use super::identity::Identity;
 use super::roots::{Roots, read_text};
 use super::shown::Shown;
 use super::volumes::RootVolumes;
-use super::{disks, eligibility, identity, interfaces, inventory};
+use super::{accelerators, disks, eligibility, identity, interfaces, inventory, pci};
 use crate::hints::{RootDeviceError, Volumes, root_device_of};
 
 /// The machine: where its trees are, and which of its disks may be seen and touched.
@@ -61,6 +61,11 @@ impl Machine {
         self.filter(crate::managers::DeviceKind::Interface, interfaces::list(&self.roots))
     }
 
+    /// Graphics adapters and what else computes.
+    pub(crate) fn accelerators(&self) -> Vec<Accelerator> {
+        accelerators::among(&pci::list(&self.roots))
+    }
+
     /// Remembers, for this boot, that an array was made as the volume of the system, or as one that is not
     /// (`is_root_volume`, IPA contract §5.6). All clones of this machine know it. `device` is named as in
     /// [`Machine::disks`].
@@ -99,6 +104,24 @@ impl Machine {
         self.shown.disks(found, self.only_disks.is_some())
     }
 
+    /// Whether there is a list of disks at all: one that cannot be read is not an empty one.
+    ///
+    /// # Errors
+    ///
+    /// That of reading `/sys/block`.
+    pub(crate) fn check_disk_list(&self) -> std::io::Result<()> {
+        if self.only_disks.is_some() {
+            return Ok(());
+        }
+        std::fs::read_dir(self.roots.sys.join("block")).map(drop)
+    }
+
+    /// Disks that are there and report no size, as drives do that have failed. Slots without a medium are none.
+    pub(crate) fn disks_without_size(&self) -> Vec<BlockDevice> {
+        let found = disks::without_size(&self.roots, self.only_disks.as_deref());
+        self.shown.disks(found, self.only_disks.is_some())
+    }
+
     /// Facts by which a conductor recognises this machine (boot contract §E).
     pub fn identity(&self) -> Identity {
         identity::read(&self.roots)
@@ -110,7 +133,7 @@ impl Machine {
     }
 
     /// Value of a parameter on the kernel's command line; the last one wins, as in the kernel.
-    pub(super) fn kernel_parameter(&self, name: &str) -> Option<String> {
+    pub(crate) fn kernel_parameter(&self, name: &str) -> Option<String> {
         let line = read_text(&self.roots.proc.join("cmdline"))?;
         let value = line.split_ascii_whitespace().rev().find_map(|word| {
             let (key, value) = word.split_once('=')?;

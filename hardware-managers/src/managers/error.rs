@@ -72,6 +72,18 @@ impl StepError {
         }
     }
 
+    /// A machine whose disks cannot be listed is not one without disks.
+    pub(crate) fn unlisted(error: &std::io::Error) -> Self {
+        Self::Failed {
+            class: "BlockDeviceError",
+            code: 500,
+            message: "Block device caused unknown error",
+            details: format!("the machine's disks cannot be listed: {error}"),
+            retry: true,
+            touched: false,
+        }
+    }
+
     /// Class name of IPA's exception.
     pub fn class(&self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use tacit_blockdev::{Access, AlignedBuf, Device, Error};
-use tacit_model::{BlockDevice, EraseStandard, Proof, ProofResult};
+use tacit_model::{BlockDevice, Proof, ProofResult};
 
 use super::plan::Plan;
 use super::probe::{EDGE, Found, Region, probe};

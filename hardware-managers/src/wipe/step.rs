@@ -30,6 +30,7 @@ fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError>
     let guarded = !["driver_internal_info", "driver_info"]
         .iter()
         .any(|place| context.node[*place]["wipe_special_filesystems"] == Value::Bool(true));
+    machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
     let mut census = Census::take(machine, context.node)?;
     if dry_run {
         if guarded {
@@ -44,7 +45,7 @@ fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError>
     }
     let kernel = RunningKernel::new(machine.roots());
     let proofs = Wipe::new(machine, &kernel, context.observer, &census).all()?;
-    Ok(json!({ "proofs": proofs }))
+    Ok(json!({ "proofs": proofs, "disks": proofs.len() }))
 }
 
 /// What became of one disk.

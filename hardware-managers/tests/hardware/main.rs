@@ -8,6 +8,7 @@ mod collectors;
 mod disk_image;
 mod dispatch;
 mod eligibility;
+mod erasing;
 mod hints;
 mod inventory;
 mod oracles;

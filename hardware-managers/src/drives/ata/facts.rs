@@ -1,11 +1,13 @@
 use tacit_blockdev::Drive;
 
-use super::identify::{identify, native_sectors};
+use super::identify::{configured_sectors, identify, native_sectors};
 use super::sanitize::{FROZEN, Status, status};
 use super::security::unusable;
 use super::smart::health;
 use super::words::{EraseTime, Words};
-use crate::drives::facts::{DriveFacts, DriveKind, EraseCapability, EraseMethod, Provisioning, Reservations};
+use crate::drives::facts::{
+    Capacity, DriveFacts, DriveKind, EraseCapability, EraseMethod, Provisioning, Reservations,
+};
 use crate::drives::opal;
 use crate::drives::sanitize::percent;
 
@@ -14,7 +16,8 @@ pub(crate) fn fill(drive: &dyn Drive, facts: &mut DriveFacts) {
     facts.kind = DriveKind::Ata;
     // ATA has none.
     facts.reservations = Reservations::None;
-    let Some(words) = facts.note("identity", identify(drive)) else { return };
+    facts.sanitize_unknown = true;
+    let Some(words) = facts.note_guard("identity", identify(drive)) else { return };
     facts.serial = words.serial();
     facts.model = words.model();
     facts.firmware = words.firmware();
@@ -24,11 +27,7 @@ pub(crate) fn fill(drive: &dyn Drive, facts: &mut DriveFacts) {
     }
     if let Some(capacity) = words.capacity() {
         facts.capacity = Some(capacity);
-        let native = words.hides_by().and_then(|by| facts.note("native size", native_sectors(drive, by)));
-        facts.hidden_bytes = native
-            .and_then(|sectors| sectors.checked_mul(capacity.logical_sector.into()))
-            .and_then(|native| native.checked_sub(capacity.bytes))
-            .filter(|hidden| *hidden > 0);
+        hidden(drive, &words, capacity, facts);
     }
     if words.smart_enabled()
         && let Some(health) = facts.note("health", health(drive))
@@ -44,10 +43,26 @@ pub(crate) fn fill(drive: &dyn Drive, facts: &mut DriveFacts) {
     erase(drive, &words, facts);
 }
 
+/// What lies behind the last address, twice: limits may be set upon limits.
+fn hidden(drive: &dyn Drive, words: &Words, capacity: Capacity, facts: &mut DriveFacts) {
+    let bytes = |sectors: u64| sectors.checked_mul(capacity.logical_sector.into());
+    let beyond = |bytes: Option<u64>, known| bytes?.checked_sub(known).filter(|hidden| *hidden > 0);
+    let by = words.hides_by();
+    let native = by.and_then(|by| facts.note("native size", native_sectors(drive, by)));
+    facts.hidden_bytes = beyond(native.and_then(bytes), capacity.bytes);
+    let reachable = capacity.bytes.saturating_add(facts.hidden_bytes.unwrap_or(0));
+    let overlays = words.overlays();
+    let configured = if overlays { facts.note("configured size", configured_sectors(drive)) } else { None };
+    facts.overlaid_bytes = beyond(configured.and_then(bytes), reachable);
+    facts.may_hide =
+        by.is_some() && native.is_none() || overlays && configured.is_none() || words.hides_untold();
+}
+
 fn erase(drive: &dyn Drive, words: &Words, facts: &mut DriveFacts) {
     let (crypto, block, overwrite) = words.sanitize();
     let asked = crypto || block || overwrite;
     let told = if asked { facts.note("state of sanitize", status(drive)) } else { Some(Status::default()) };
+    facts.sanitize_unknown = told.is_none();
     let status = told.unwrap_or_default();
     (facts.sanitizing, facts.sanitize_failed) = (status.progress, status.failed);
     let busy = status.progress.map(|progress| {

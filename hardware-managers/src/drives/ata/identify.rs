@@ -37,5 +37,29 @@ pub(super) fn native_sectors(drive: &dyn Drive, by: Hiding) -> Result<u64, Drive
         Hiding::HostProtectedArea => ("READ NATIVE MAX ADDRESS EXT", 0x27),
     };
     let asked = AtaCommand { extended: true, ..plain(name, command, QUICK) };
-    Ok(send(drive, &asked, AtaTransfer::None)?.lba + 1)
+    let registers = send(drive, &asked, AtaTransfer::None)?;
+    if registers.lba_is_cut {
+        let problem = "the translation returns one half of the address only";
+        return Err(DriveError::Malformed { command: name, problem });
+    }
+    Ok(registers.lba + 1)
+}
+
+/// Number of logical sectors that the drive has when no configuration hides any (ATA8-ACS, 7.9.3).
+///
+/// # Errors
+///
+/// [`DriveError`]; many machines lock the configuration when they start, and then it is not told.
+pub(super) fn configured_sectors(drive: &dyn Drive) -> Result<u64, DriveError> {
+    const COMMAND: &str = "DEVICE CONFIGURATION IDENTIFY";
+    let malformed = |problem| DriveError::Malformed { command: COMMAND, problem };
+    let mut data = [0; 512];
+    let command = AtaCommand { feature: 0xc2, ..plain(COMMAND, 0xb1, QUICK) };
+    send(drive, &command, AtaTransfer::In(&mut data))?;
+    let sum = data.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    if data[510] == 0xa5 && sum != 0 {
+        return Err(malformed("its checksum is wrong"));
+    }
+    let last = data[6..14].iter().rev().fold(0u64, |last, byte| last << 8 | u64::from(*byte));
+    last.checked_add(1).ok_or(malformed("a last address beyond all numbers"))
 }

@@ -374,3 +374,23 @@ fn a_drive_without_a_medium_or_without_a_word() {
     assert_eq!(facts.unanswered.len(), 2);
     assert!(facts.erase.is_empty());
 }
+
+#[test]
+fn sizes_are_told_in_whole_or_not_at_all() {
+    // More sectors than 24 bits count: fixed format has no room for them.
+    let (cut, _) = drive(AtaTraits { hidden_sectors: 2048, fixed_sense: true, ..AtaTraits::default() });
+    let found = facts(&cut);
+    assert!(found.may_hide && found.hidden_bytes.is_none());
+    assert!(
+        found.unanswered.iter().any(|line| line.contains("one half of the address")),
+        "{:?}",
+        found.unanswered
+    );
+    let traits = AtaTraits { hidden_sectors: 8, overlaid_sectors: 2, ..AtaTraits::default() };
+    let (overlaid, _) = drive(traits.clone());
+    let found = facts(&overlaid);
+    assert_eq!((found.hidden_bytes, found.overlaid_bytes, found.may_hide), (Some(4096), Some(1024), false));
+    let (locked, _) = drive(AtaTraits { configuration_locked: true, ..traits });
+    let found = facts(&locked);
+    assert_eq!((found.hidden_bytes, found.overlaid_bytes, found.may_hide), (Some(4096), None, true));
+}

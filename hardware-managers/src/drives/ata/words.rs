@@ -147,6 +147,16 @@ impl Words {
         }
     }
 
+    /// There is a host protected area, and no command that tells its size in 48 bits.
+    pub(crate) fn hides_untold(&self) -> bool {
+        self.hides_by().is_none() && self.bit(82, 10)
+    }
+
+    /// The Device Configuration Overlay feature set (word 83; ATA8-ACS, obsolete since ACS-3).
+    pub(crate) fn overlays(&self) -> bool {
+        self.valid(83) && self.bit(83, 11)
+    }
+
     /// The Trusted Computing feature set (word 48).
     pub(crate) fn trusted(&self) -> bool {
         self.valid(48) && self.bit(48, 0)

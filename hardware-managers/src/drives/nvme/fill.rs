@@ -15,7 +15,8 @@ use crate::drives::{
 /// A method is listed whatever other namespaces it would reach; whether it may is asked before it is used
 /// ([`erase`](super::erase)).
 pub(crate) fn fill(drive: &dyn Drive, facts: &mut DriveFacts) {
-    let Some(controller) = facts.note("the controller", Controller::read(drive)) else { return };
+    facts.sanitize_unknown = true;
+    let Some(controller) = facts.note_guard("the controller", Controller::read(drive)) else { return };
     facts.model.clone_from(&controller.model);
     facts.serial.clone_from(&controller.serial);
     facts.firmware.clone_from(&controller.firmware);
@@ -38,7 +39,7 @@ pub(crate) fn fill(drive: &dyn Drive, facts: &mut DriveFacts) {
         facts.reservations = if others { Reservations::Unknown } else { Reservations::None };
     }
     let sanitizing = add_sanitize(drive, &controller, facts);
-    facts.note("sanitize operations", sanitizing);
+    facts.sanitize_unknown = facts.note("sanitize operations", sanitizing).is_none();
     if controller.can_format() {
         let unusable = facts.sanitize_failed.then(|| FAILURE_MODE.to_owned());
         let crypto = controller.format_erases_key().then_some(EraseMethod::NvmeFormatCrypto);

@@ -20,9 +20,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// as it is: block size, metadata and protection information stay. Returns what was done, a line each; nothing of
 /// that is a proof.
 ///
-/// Where the drive erases all its namespaces at once, it is asked only with `reach_others`, by a caller who knows that
-/// all of them are to be erased. The command answers when the drive is done. It cannot be cancelled, and a drive that is not done
-/// at the deadline, which depends on its size, may go on.
+/// Where the drive erases all its namespaces at once, it is asked only when all besides this one are among `others`,
+/// which the caller has erased, too. The command answers when the drive is done. It cannot be cancelled, and a drive that
+/// is not done at the deadline, which depends on its size, may go on.
 ///
 /// # Errors
 ///
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) fn format(
     drive: &dyn Drive,
     crypto: bool,
-    reach_others: bool,
+    others: &[u32],
     wait: &Wait<'_>,
 ) -> Result<Vec<String>, DriveError> {
     let (what, secure_erase) =
@@ -40,8 +40,8 @@ pub(crate) fn format(
     if !controller.can_format() || crypto && !controller.format_erases_key() {
         return Err(DriveError::Unsupported { what });
     }
-    if controller.format_reaches_all() && !reach_others {
-        alone(drive, &controller, what)?;
+    if controller.format_reaches_all() {
+        alone(drive, &controller, what, others)?;
     }
     // A key is thrown away in seconds; user data may be overwritten, block by block.
     let limit =

@@ -16,8 +16,6 @@ const SANITIZE: u8 = 0x84;
 const EXIT_FAILURE_MODE: u32 = 1;
 pub(super) const LEAVE_MEDIA_VERIFICATION: u32 = 5;
 const INVERT: u32 = 1 << 8;
-/// A drive that says that it takes longer is not believed.
-const LONGEST_ESTIMATE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Generic status "Sanitize In Progress".
 const IN_PROGRESS: (u8, u8) = (0, 0x1d);
 
@@ -80,8 +78,8 @@ fn command(what: Sanitize) -> [u32; 2] {
 /// resets and power cycles: nothing but its end stops it, and the deadline, which depends on the size of the drive
 /// and on what it says itself, only ends the waiting.
 ///
-/// All namespaces of the drive are reached. `reach_others` says that the caller knows of them and has them erased,
-/// too; without it a drive with others is refused.
+/// All namespaces of the drive are reached. `others` are the numbers of those that the caller has erased, too; a drive
+/// that has any besides, attached to this machine or not, is refused.
 ///
 /// # Errors
 ///
@@ -89,7 +87,7 @@ fn command(what: Sanitize) -> [u32; 2] {
 pub(crate) fn sanitize(
     drive: &dyn Drive,
     what: Sanitize,
-    reach_others: bool,
+    others: &[u32],
     wait: &Wait<'_>,
 ) -> Result<Vec<String>, DriveError> {
     what.check()?;
@@ -97,13 +95,10 @@ pub(crate) fn sanitize(
     if !controller.can_sanitize(what) {
         return Err(DriveError::Unsupported { what: "such sanitize operation" });
     }
-    if !reach_others {
-        alone(drive, &controller, name(what))?;
-    }
+    alone(drive, &controller, name(what), others)?;
     let mut lines = Vec::new();
     let before = read_log(drive)?;
     let estimate = before.estimated_seconds(what).map(Duration::from_secs);
-    let estimate = estimate.filter(|estimate| *estimate <= LONGEST_ESTIMATE);
     let deadline = Deadline::new(what.deadline(drive.size_bytes(), estimate), wait);
     if before.state == SanitizeState::Running {
         lines.push("joined a sanitize operation that was already under way".to_owned());
@@ -152,20 +147,23 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Refuses what would reach other namespaces: those may belong to somebody.
+/// Refuses what would reach namespaces besides this one and `others`: those may belong to somebody, on another machine
+/// that shares the drive, too.
 pub(super) fn alone(
     drive: &dyn Drive,
     controller: &Controller,
     what: &'static str,
+    others: &[u32],
 ) -> Result<(), DriveError> {
     let own = drive.nvme_namespace().map_err(|source| DriveError::Command { command: what, source })?;
-    let others = namespaces(drive, controller)?.into_iter().filter(|number| *number != own);
-    let others: Vec<String> = others.map(|number| number.to_string()).collect();
-    if others.is_empty() {
+    let all = namespaces(drive, controller)?.into_iter();
+    let besides = all.filter(|number| *number != own && !others.contains(number));
+    let besides: Vec<String> = besides.map(|number| number.to_string()).collect();
+    if besides.is_empty() {
         return Ok(());
     }
-    let others = others.join(", ");
-    Err(DriveError::Unusable { reason: format!("{what} would erase namespaces {others} of the drive, too") })
+    let besides = besides.join(", ");
+    Err(DriveError::Unusable { reason: format!("{what} would erase namespaces {besides} of the drive, too") })
 }
 
 pub(super) fn read_log(drive: &dyn Drive) -> Result<SanitizeLog, DriveError> {

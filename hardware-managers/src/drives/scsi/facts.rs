@@ -40,13 +40,15 @@ pub(crate) fn fill(drive: &dyn Drive, facts: &mut DriveFacts) {
         facts.capacity = Some(capacity);
         facts.provisioning.reads_zeroes = zeroes;
     }
-    if let Some(reservations) = facts.note("reservations", reservations(drive)) {
+    if let Some(reservations) = facts.note_guard("reservations", reservations(drive)) {
         facts.reservations = reservations;
     }
     if let Some(health) = facts.note("health", health(drive)) {
         facts.health = health;
     }
-    if let Some(sense) = facts.note("state", request_sense(drive)) {
+    let state = facts.note("state", request_sense(drive));
+    facts.sanitize_unknown = state.is_none();
+    if let Some(sense) = state {
         facts.sanitizing = sense.is_sanitizing().then(|| sense.progress.unwrap_or(0).into());
         facts.sanitize_failed = sense.is_sanitize_failed();
     }
@@ -93,7 +95,9 @@ fn erase(drive: &dyn Drive, facts: &mut DriveFacts) {
     }
     let failed = "the last sanitize operation failed; until another one succeeds the drive gives no access";
     let inaccessible = busy.or_else(|| facts.sanitize_failed.then(|| failed.to_owned()));
+    let mut has_write_same = false;
     if let Some((limits, has)) = facts.note("provisioning", provisioning(drive)) {
+        has_write_same = has.write_same;
         facts.provisioning = Provisioning {
             unmap: has.write_same || has.unmap && limits.unmap_blocks > 0,
             reads_zeroes: has.reads_zeroes || facts.provisioning.reads_zeroes,
@@ -105,7 +109,9 @@ fn erase(drive: &dyn Drive, facts: &mut DriveFacts) {
                 .push(EraseCapability { unusable: inaccessible.clone(), ..EraseCapability::usable(method) });
         }
     }
-    if matches!(facts.note("WRITE SAME", supported(drive, 0x93, None)), Some(Support::Yes(_))) {
+    // The page tells of WRITE SAME (16), and not every drive has a report of its commands.
+    has_write_same |= matches!(facts.note("WRITE SAME", supported(drive, 0x93, None)), Some(Support::Yes(_)));
+    if has_write_same {
         let usable = EraseCapability::usable(EraseMethod::ScsiWriteSame);
         facts.erase.push(EraseCapability { unusable: inaccessible, ..usable });
     }

@@ -37,6 +37,8 @@ pub(crate) struct AtaRegisters {
     pub(crate) count: Option<u16>,
     /// The lower 24 bits are always there, the others are 0 where the translation does not tell them.
     pub(crate) lba: u64,
+    /// The translation tells only the lower 24 bits of the address, and there are others.
+    pub(crate) lba_is_cut: bool,
 }
 
 impl Sense {
@@ -111,6 +113,7 @@ fn registers(descriptor: &[u8]) -> Option<AtaRegisters> {
         status: d[13],
         count: Some(u16::from_be_bytes([d[4], d[5]])),
         lba: u64::from_be_bytes([0, 0, d[10], d[8], d[6], d[11], d[9], d[7]]),
+        lba_is_cut: false,
     })
 }
 
@@ -123,6 +126,7 @@ fn fixed_registers(data: &[u8]) -> Option<AtaRegisters> {
         status: information[1],
         count: (d[8] & 0x40 == 0).then_some(u16::from(information[3])),
         lba: u64::from_be_bytes([0, 0, 0, 0, 0, d[11], d[10], d[9]]),
+        lba_is_cut: d[8] & 0x20 != 0,
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tacit_blockdev::{CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
 
 use super::answer::{INVALID_COMMAND, INVALID_FIELD, check, give, gone, page, standard};
-use super::ata_identify::words;
+use super::ata_identify::{configuration, words};
 use super::ata_traits::AtaTraits;
 use super::ata_translation::{End, Registers, registers, translate};
 use super::clock::SimulatedClock;
@@ -150,6 +150,15 @@ impl SimulatedAta {
             (0x78, Transfer::None) if state.traits.hidden_sectors > 0 => {
                 let sectors = self.content.size_bytes() / u64::from(self.content.logical_sector());
                 End::Good { count: 0, lba: sectors + state.traits.hidden_sectors - 1 }
+            }
+            (0xb1, data) if registers.feature == 0xc2 && state.traits.overlaid_sectors > 0 => {
+                if state.traits.configuration_locked {
+                    return ABORTED;
+                }
+                let sectors = self.content.size_bytes() / u64::from(self.content.logical_sector());
+                let hidden = state.traits.hidden_sectors + state.traits.overlaid_sectors;
+                give(data, &configuration(sectors + hidden));
+                GOOD
             }
             (0x5c, data) => match &state.traits.tcg {
                 Some(tcg) => {

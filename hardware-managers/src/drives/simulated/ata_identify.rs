@@ -18,6 +18,7 @@ pub(super) fn words(traits: &AtaTraits, security: &Security, bytes: u64, logical
     words[69] = u16::from(traits.trim_zeroes) << 14 | u16::from(traits.trim_zeroes) << 5;
     // SMART, the Security feature set; 48-bit addresses.
     (words[82], words[83], words[85]) = (1 | u16::from(security.supported) << 1, 0x4400, 1);
+    words[83] |= u16::from(traits.overlaid_sectors > 0) << 11;
     words[87] = 0x4100;
     (words[89], words[90]) = (traits.erase_time, traits.erase_time);
     let sectors = bytes / u64::from(logical_sector);
@@ -45,6 +46,17 @@ pub(super) fn words(traits: &AtaTraits, security: &Security, bytes: u64, logical
     words[217] = traits.rotation;
     words[255] = 0xa5;
     let mut data: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let sum = data.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    data[511] = 0u8.wrapping_sub(sum);
+    data
+}
+
+/// DEVICE CONFIGURATION IDENTIFY data (ATA8-ACS, 7.9.3), with its checksum.
+pub(super) fn configuration(sectors: u64) -> Vec<u8> {
+    let mut data = vec![0; 512];
+    data[0] = 2;
+    data[6..14].copy_from_slice(&(sectors - 1).to_le_bytes());
+    data[510] = 0xa5;
     let sum = data.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
     data[511] = 0u8.wrapping_sub(sum);
     data

@@ -29,6 +29,10 @@ pub struct AtaTraits {
     pub failing: bool,
     /// Behind the last address that can be reached.
     pub hidden_sectors: u64,
+    /// Behind those, by a device configuration overlay.
+    pub overlaid_sectors: u64,
+    /// The machine has locked the configuration: it is not told.
+    pub configuration_locked: bool,
     pub misbehaviour: Misbehaviour,
     /// The kernel lets TRUSTED RECEIVE through (`libata.allow_tpm`).
     pub trusted_allowed: bool,
@@ -60,6 +64,8 @@ impl Default for AtaTraits {
             trim_zeroes: true,
             failing: false,
             hidden_sectors: 0,
+            overlaid_sectors: 0,
+            configuration_locked: false,
             misbehaviour: Misbehaviour::None,
             trusted_allowed: true,
             fixed_sense: false,

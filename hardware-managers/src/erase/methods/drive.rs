@@ -5,11 +5,16 @@ use std::time::Duration;
 use tacit_blockdev::Drive;
 use tacit_model::ProgressUnit;
 
+use super::overwrite::Pattern;
+use super::readback::read_back;
 use super::{Done, Eraser};
 use crate::chain::chain;
-use crate::drives::{self, Clock, DriveError, DriveFacts, EraseMethod, EraseOptions, PROGRESS_WHOLE, Wait};
+use crate::drives::{
+    self, Clock, DriveError, DriveFacts, EraseMethod, EraseOptions, LONGEST_ESTIMATE, PROGRESS_WHOLE, Wait,
+};
 use crate::erase::control::Control;
 use crate::erase::error::EraseError;
+use crate::erase::policy::Verify;
 
 /// A drive that is slower than this, in bytes per second, is given up.
 const SLOWEST: u64 = 20_000_000;
@@ -20,7 +25,9 @@ const MARGIN: Duration = Duration::from_secs(900);
 
 /// How long a drive may work on itself before it is given up.
 pub(in crate::erase) fn patience(size_bytes: u64, estimated_seconds: Option<u64>) -> Duration {
-    let estimate = Duration::from_secs(estimated_seconds.unwrap_or(0)).saturating_mul(2);
+    let estimate =
+        estimated_seconds.map(Duration::from_secs).filter(|estimate| *estimate <= LONGEST_ESTIMATE);
+    let estimate = estimate.unwrap_or_default().saturating_mul(2);
     (LEAST + Duration::from_secs(size_bytes / SLOWEST)).max(estimate)
 }
 
@@ -29,8 +36,9 @@ pub(in crate::erase) struct DriveEraser<'a> {
     pub(in crate::erase) method: EraseMethod,
     pub(in crate::erase) facts: &'a DriveFacts,
     pub(in crate::erase) psid: Option<&'a str>,
-    /// All other namespaces that are known are erased in the same run.
-    pub(in crate::erase) reach_others: bool,
+    /// Numbers of the other namespaces, which are erased in the same run.
+    pub(in crate::erase) others: &'a [u32],
+    pub(in crate::erase) verify: Verify,
     pub(in crate::erase) clock: &'a dyn Clock,
 }
 
@@ -46,8 +54,7 @@ impl Eraser for DriveEraser<'_> {
             progress: &|done| control.progress(name, done, PROGRESS_WHOLE, ProgressUnit::Share),
             cancelled: &|| control.cancelled(),
         };
-        let options =
-            EraseOptions { psid: self.psid, reach_others: self.reach_others, ..EraseOptions::default() };
+        let options = EraseOptions { psid: self.psid, others: self.others, ..EraseOptions::default() };
         match drives::erase(drive, self.facts.kind, self.method, &options, &wait) {
             Ok(actions) => {
                 control.leave();
@@ -65,8 +72,25 @@ impl Eraser for DriveEraser<'_> {
         }
     }
 
-    /// What the drive reports is among the actions; what is read back of its content, the marks show.
-    fn verify(&self, _: &dyn Drive, _: &Done, _: &Control) -> Result<Vec<String>, EraseError> {
-        Ok(Vec::new())
+    /// What the drive reports is among the actions; what is read back of its content, the marks show. Only zeros that it
+    /// was told to write can be compared.
+    fn verify(&self, drive: &dyn Drive, _: &Done, control: &Control) -> Result<Vec<String>, EraseError> {
+        if self.method != EraseMethod::ScsiWriteSame {
+            return Ok(Vec::new());
+        }
+        let (ranges, extent) = self.verify.ranges(drive.size_bytes())?;
+        let compared = read_back(drive, Pattern::Zeros, &ranges, &[], control)?;
+        Ok(vec![format!("{extent} {compared} bytes read back as zeros")])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_drive_is_waited_for_as_long_as_it_likes() {
+        assert_eq!(patience(0, Some(3600 * 24)), Duration::from_secs(2 * 3600 * 24));
+        assert_eq!(patience(0, Some(u64::from(u32::MAX))), LEAST);
     }
 }

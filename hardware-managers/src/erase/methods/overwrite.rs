@@ -8,7 +8,7 @@ use std::thread;
 use tacit_blockdev::{AlignedBuf, Drive};
 use tacit_model::ProgressUnit;
 
-use super::readback::{read_back, sample, whole};
+use super::readback::{read_back, whole};
 use super::sectors::BadRanges;
 use super::{Done, Eraser};
 use crate::erase::control::Control;
@@ -107,14 +107,7 @@ impl Eraser for OverwriteEraser {
     fn verify(&self, drive: &dyn Drive, done: &Done, control: &Control) -> Result<Vec<String>, EraseError> {
         let pattern = self.passes[self.passes.len() - 1];
         let size = drive.size_bytes();
-        let (ranges, extent) = match self.verify {
-            Verify::Full => (whole(size), "all".to_owned()),
-            Verify::Sample => {
-                let ranges = sample(size, Noise::new()?);
-                let extent = format!("a sample of {} places,", ranges.len());
-                (ranges, extent)
-            }
-        };
+        let (ranges, extent) = self.verify.ranges(size)?;
         let compared = read_back(drive, pattern, &ranges, &done.bad, control)?;
         let mut lines =
             vec![format!("{extent} {compared} bytes read back as the {} of the last pass", pattern.name())];

@@ -10,13 +10,14 @@ use super::overwrite::{Pattern, REQUEST, in_parallel};
 use crate::erase::control::Control;
 use crate::erase::error::EraseError;
 use crate::erase::noise::Noise;
+use crate::erase::policy::Verify;
 
 /// Places of a sample: one in each of so many parts of the device, at a place within it that nobody foresees.
 const SAMPLES: u64 = 256;
 
 /// Ranges of a sample, ascending: both ends, and one request in each part of the device. A device that is hardly
 /// larger than its sample is read whole.
-pub(super) fn sample(size: u64, noise: Noise) -> Vec<Range<u64>> {
+fn sample(size: u64, noise: Noise) -> Vec<Range<u64>> {
     let part = size / SAMPLES / REQUEST * REQUEST;
     if part < 2 * REQUEST {
         return whole(size);
@@ -36,6 +37,20 @@ pub(super) fn sample(size: u64, noise: Noise) -> Vec<Range<u64>> {
     let tail = (size - 1) / REQUEST * REQUEST;
     ranges.push(tail..size);
     ranges
+}
+
+impl Verify {
+    /// What is read back of a device, and in words.
+    pub(super) fn ranges(self, size: u64) -> Result<(Vec<Range<u64>>, String), EraseError> {
+        Ok(match self {
+            Self::Full => (whole(size), "all".to_owned()),
+            Self::Sample => {
+                let ranges = sample(size, Noise::new()?);
+                let extent = format!("a sample of {} places,", ranges.len());
+                (ranges, extent)
+            }
+        })
+    }
 }
 
 /// All of a device as one range.

@@ -1,5 +1,7 @@
 //! Erasing drives that are played: each behaviour, from the plan to the proof.
 
+mod guards;
+mod hidden;
 mod many;
 mod nvme;
 mod overwrite;
@@ -17,7 +19,8 @@ use tacit_model::{BlockDevice, DevicePlan, ProgressUnit, Proof};
 use super::findings::Findings;
 use super::policy::Policy;
 use super::source::{DriveSource, Note};
-use super::step::{carry_out, probe};
+use super::step::carry_out;
+use super::survey::probe;
 use crate::drives::simulated::{Content, SimulatedClock};
 use crate::drives::{Clock, DriveKind};
 use crate::managers::{StepContext, StepError, StepObserver};
@@ -41,7 +44,7 @@ pub(super) fn free(size: u64) -> Findings {
         unreadable: None,
         discards: true,
         siblings: Vec::new(),
-        has_companions: false,
+        companions: Vec::new(),
         lane: String::new(),
     }
 }
@@ -96,8 +99,16 @@ impl Drive for PlainDrive {
 struct Slot {
     disk: BlockDevice,
     drive: Arc<dyn Drive>,
+    /// Who has the drive while nobody has opened it.
+    owners: usize,
     kind: DriveKind,
     findings: Findings,
+    /// What the guards find when they are asked again.
+    later: Option<Findings>,
+    asked: AtomicUsize,
+    /// The drive that has this name from the third time on that it is opened: after the plan and the erasure.
+    successor: Option<Arc<dyn Drive>>,
+    opened: AtomicUsize,
 }
 
 /// A machine whose drives are played.
@@ -117,7 +128,17 @@ impl Bench {
         let size = drive.size_bytes();
         let disk = BlockDevice { name: name.to_owned(), size, rotational: true, ..BlockDevice::default() };
         let findings = Findings { lane: name.to_owned(), ..free(size) };
-        let slot = Slot { disk, drive, kind, findings };
+        let slot = Slot {
+            disk,
+            owners: Arc::strong_count(&drive),
+            drive,
+            kind,
+            findings,
+            later: None,
+            asked: AtomicUsize::default(),
+            successor: None,
+            opened: AtomicUsize::default(),
+        };
         &mut self.slots.entry(name.to_owned()).insert_entry(slot).into_mut().findings
     }
 
@@ -135,8 +156,15 @@ impl Bench {
 }
 
 impl DriveSource for Bench {
-    fn open(&self, disk: &BlockDevice, _: Access) -> Result<Arc<dyn Drive>, Error> {
-        Ok(self.slots[&disk.name].drive.clone())
+    fn open(&self, disk: &BlockDevice, access: Access) -> Result<Arc<dyn Drive>, Error> {
+        let slot = &self.slots[&disk.name];
+        let held = |findings: &Findings| !findings.held.is_empty();
+        if access == Access::Exclusive && (held(&slot.findings) || slot.later.as_ref().is_some_and(held)) {
+            let source = std::io::Error::from_raw_os_error(nix::libc::EBUSY);
+            return Err(Error::InUse { device: disk.name.clone().into(), source });
+        }
+        let again = slot.opened.fetch_add(1, Ordering::Relaxed) > 1;
+        Ok(slot.successor.as_ref().filter(|_| again).unwrap_or(&slot.drive).clone())
     }
 
     fn kind(&self, disk: &BlockDevice) -> DriveKind {
@@ -148,10 +176,18 @@ impl DriveSource for Bench {
     }
 
     fn findings(&self, disk: &BlockDevice, _: &SkipList, _: &[String]) -> Findings {
-        self.slots[&disk.name].findings.clone()
+        let slot = &self.slots[&disk.name];
+        let again = slot.asked.fetch_add(1, Ordering::Relaxed) > 0;
+        slot.later.as_ref().filter(|_| again).unwrap_or(&slot.findings).clone()
     }
 
-    fn rescan(&self, _: &BlockDevice) -> Result<(), Error> {
+    /// As the kernel: not while anybody holds the device.
+    fn rescan(&self, disk: &BlockDevice) -> Result<(), Error> {
+        let slot = &self.slots[&disk.name];
+        if Arc::strong_count(&slot.drive) > slot.owners {
+            let source = std::io::Error::from_raw_os_error(nix::libc::EBUSY);
+            return Err(Error::InUse { device: disk.name.clone().into(), source });
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use tacit_blockdev::Drive as _;
 use tacit_model::{EraseStandard, PlanVerdict, ProofResult};
 
 use super::{Bench, MIB, Run, Watcher, methods, run, run_observed};
@@ -214,4 +215,48 @@ fn a_stop_before_the_drive_begins_leaves_it_alone() {
     let run = run_observed(bench(&clock, &drive), json!({}), json!({"method": "overwrite"}), &watcher);
     let error = run.outcome.unwrap_err();
     assert!(matches!(error, StepError::Halted { .. }), "{error}");
+}
+
+#[test]
+fn a_drive_that_does_not_answer_for_a_while_has_not_ended_what_it_does() {
+    let clock = SimulatedClock::new();
+    let drive = drive(&clock);
+    let noise = Noise(7);
+    Canaries::place(drive.as_ref(), noise).unwrap();
+    // It is reset after some seconds and silent for a minute.
+    drive.set_fault(NvmeFault::Resets(0x2000));
+    drive.start_sanitize(2);
+    let bench = bench(&clock, &drive);
+    let note = Note {
+        method: "nvme-sanitize-block".to_owned(),
+        noise: noise.0,
+        size: 64 * MIB,
+        started: "2026-01-01T00:00:00Z".to_owned(),
+    };
+    bench.leave_note(NAME, note);
+    let proofs = run(bench, json!({}), json!({})).outcome.unwrap();
+    assert_eq!((proofs[0].method.as_str(), drive.sanitizes_started()), ("nvme-sanitize-block", 1));
+    assert_eq!(proofs[0].started.as_deref(), Some("2026-01-01T00:00:00Z"));
+}
+
+#[test]
+fn a_drive_in_its_failure_mode_is_made_good_and_then_proven() {
+    let clock = SimulatedClock::new();
+    let drive = drive(&clock);
+    drive.set_fault(NvmeFault::SanitizeFails(0x4000));
+    drive.start_sanitize(2);
+    clock.advance(std::time::Duration::from_secs(60));
+    drive.read_at(0, &mut [0; 512]).unwrap_err();
+    drive.set_fault(NvmeFault::None);
+    let proofs = run(bench(&clock, &drive), json!({}), json!({})).outcome.unwrap();
+    let proof = &proofs[0];
+    assert_eq!((proof.method.as_str(), proof.standard), ("nvme-sanitize-crypto", EraseStandard::Purge));
+    assert!(
+        proof.actions.iter().any(|line| line.contains("no marks could be written")),
+        "{:?}",
+        proof.actions
+    );
+    assert!(proof.verification[0].contains("15 places compared"), "{:?}", proof.verification);
+    // Theirs, ours to open it, and ours with marks.
+    assert_eq!(drive.sanitizes_started(), 3);
 }

@@ -1,0 +1,80 @@
+//! Looking again, right before a device is touched: hours may lie between its plan and its turn.
+
+use std::sync::Arc;
+
+use tacit_blockdev::{Access, Drive};
+use tacit_model::BlockDevice;
+
+use super::error::EraseError;
+use super::execute::Job;
+use super::plan::obstacles;
+use super::policy::Policy;
+use super::source::DriveSource;
+use crate::drives::{DriveFacts, identify};
+use crate::wipe::SkipList;
+
+/// What the guards of a whole run are asked with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) skip: SkipList,
+    /// Names of all devices that are to be erased in this run.
+    pub(crate) erased: Vec<String>,
+}
+
+/// Names change when drives are pulled and put back; the plan is for one drive. Returns what it says of itself now.
+///
+/// # Errors
+///
+/// [`EraseError::Swapped`], [`EraseError::Resized`].
+pub(super) fn same_drive(
+    source: &dyn DriveSource,
+    drive: &dyn Drive,
+    job: &Job,
+) -> Result<DriveFacts, EraseError> {
+    let (before, now) = (&job.facts, identify(drive, source.kind(&job.disk)));
+    for (wanted, found) in [(&before.serial, &now.serial), (&before.wwn, &now.wwn)] {
+        if let Some(wanted) = wanted
+            && found.as_ref() != Some(wanted)
+        {
+            let found = found.clone().unwrap_or_else(|| "none".to_owned());
+            return Err(EraseError::Swapped { wanted: wanted.clone(), found });
+        }
+    }
+    let (before, after) = (job.disk.size, drive.size_bytes());
+    if before != after {
+        return Err(EraseError::Resized { before, after });
+    }
+    Ok(now)
+}
+
+/// Asks the guards of the plan once more.
+///
+/// # Errors
+///
+/// [`EraseError::Guarded`] with what has come in the way meanwhile.
+pub(super) fn still_free(
+    source: &dyn DriveSource,
+    job: &Job,
+    facts: &DriveFacts,
+    policy: &Policy,
+) -> Result<(), EraseError> {
+    let findings = source.findings(&job.disk, &job.scope.skip, &job.scope.erased);
+    let reasons = obstacles(facts, policy, &findings);
+    if reasons.is_empty() { Ok(()) } else { Err(EraseError::Guarded { reasons: reasons.join("; ") }) }
+}
+
+/// Opens what else a command reaches, so that the kernel lets nobody mount it meanwhile.
+///
+/// # Errors
+///
+/// [`EraseError::Device`] for one that is in use.
+pub(super) fn hold_companions(
+    source: &dyn DriveSource,
+    job: &Job,
+) -> Result<Vec<Arc<dyn Drive>>, EraseError> {
+    let open = |name: &String| {
+        let disk = BlockDevice { name: name.clone(), ..BlockDevice::default() };
+        Ok(source.open(&disk, Access::Exclusive)?)
+    };
+    job.companions.iter().map(|companion| open(&companion.name)).collect()
+}

@@ -1,0 +1,115 @@
+//! What has come in the way between the plan and a device's turn, and what a command would reach besides.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tacit_model::PlanVerdict;
+
+use super::{Bench, MIB, free, run};
+use crate::drives::DriveKind;
+use crate::drives::simulated::{
+    AtaTraits, Content, NvmeIdentity, ScsiTraits, SimulatedAta, SimulatedClock, SimulatedNvme, SimulatedScsi,
+};
+use crate::erase::findings::{Companion, Findings};
+
+const FIRST: &str = "/dev/nvme0n1";
+const SECOND: &str = "/dev/nvme0n2";
+
+fn companion(name: &str, namespace: u32) -> Companion {
+    Companion { name: name.to_owned(), namespace: Some(namespace) }
+}
+
+/// A drive whose first namespace takes commands; the second one is content only.
+fn two_namespaces(clock: &SimulatedClock, namespaces: Vec<u32>) -> (Bench, Arc<SimulatedNvme>, Arc<Content>) {
+    // Formats reach all namespaces, too.
+    let identity = NvmeIdentity { namespaces, format: 7, ..NvmeIdentity::default() };
+    let drive = Arc::new(SimulatedNvme::new(Content::new(64 * MIB, 4096), identity, clock.clone()));
+    let other = Arc::new(Content::new(4 * MIB, 4096));
+    let mut bench = Bench::new(clock);
+    let found = bench.put(FIRST, DriveKind::Nvme, drive.clone());
+    (found.companions, found.lane) = (vec![companion(SECOND, 2)], "nqn".to_owned());
+    let found = bench.plain(SECOND, &other);
+    (found.companions, found.lane) = (vec![companion(FIRST, 1)], "nqn".to_owned());
+    (bench, drive, other)
+}
+
+#[test]
+fn a_namespace_that_is_refused_is_not_emptied_by_its_neighbour() {
+    let clock = SimulatedClock::new();
+    let (mut bench, drive, other) = two_namespaces(&clock, vec![1, 2]);
+    bench.slots.get_mut(SECOND).unwrap().findings.held.push("/dev/nvme0n2 is mounted at /srv".to_owned());
+    let run = run(bench, json!({}), json!({}));
+    assert_eq!(run.plans[0].verdict, PlanVerdict::Refuse);
+    assert!(run.plans[0].reasons.iter().any(|reason| reason.contains("would also empty /dev/nvme0n2")));
+    assert!(run.outcome.is_err());
+    assert_eq!((drive.sanitizes_started(), drive.content.writes(), other.writes()), (0, 0, 0));
+}
+
+#[test]
+fn a_neighbour_that_was_mounted_since_the_plan_stops_what_would_empty_it() {
+    let clock = SimulatedClock::new();
+    let (mut bench, drive, other) = two_namespaces(&clock, vec![1, 2]);
+    let mounted = Findings { held: vec!["/dev/nvme0n2 is mounted at /srv".to_owned()], ..free(4 * MIB) };
+    bench.slots.get_mut(SECOND).unwrap().later = Some(mounted);
+    let run = run(bench, json!({}), json!({}));
+    assert!(run.plans.iter().all(|plan| plan.verdict == PlanVerdict::Erase));
+    let error = run.outcome.unwrap_err();
+    assert_eq!(error.done().count(), 0);
+    assert_eq!((drive.sanitizes_started(), other.writes()), (0, 0), "{error}");
+}
+
+#[test]
+fn a_namespace_that_this_machine_does_not_see_is_not_emptied() {
+    let clock = SimulatedClock::new();
+    let (bench, drive, _) = two_namespaces(&clock, vec![1, 2, 9]);
+    let error = run(bench, json!({}), json!({})).outcome.unwrap_err();
+    assert!(error.details().contains("would erase namespaces 9 of the drive"), "{}", error.details());
+    assert_eq!(drive.sanitizes_started(), 0);
+
+    let (bench, drive, _) = two_namespaces(&clock, vec![1, 2]);
+    assert!(run(bench, json!({}), json!({})).outcome.is_ok());
+    assert_eq!(drive.sanitizes_started(), 1);
+}
+
+#[test]
+fn guards_are_asked_again_before_the_first_byte() {
+    let content = Arc::new(Content::new(4 * MIB, 512));
+    let mut bench = Bench::new(&SimulatedClock::new());
+    bench.plain("/dev/vda", &content);
+    let shared = Findings { shared: Some("VMFS (disk, offset 0)".to_owned()), ..free(4 * MIB) };
+    bench.slots.get_mut("/dev/vda").unwrap().later = Some(shared);
+    let error = run(bench, json!({}), json!({})).outcome.unwrap_err();
+    assert!(error.details().contains("not begun: holds VMFS"), "{}", error.details());
+    assert_eq!(content.writes(), 0);
+    assert!(!error.disk_touched());
+}
+
+#[test]
+fn another_drive_under_the_same_name_proves_nothing() {
+    let clock = SimulatedClock::new();
+    let named = |serial: &str| {
+        let traits = AtaTraits { serial: serial.to_owned(), ..AtaTraits::default() };
+        Arc::new(SimulatedAta::new(Content::new(16 * MIB, 512), &clock, traits))
+    };
+    // It keeps everything; the one that has its name afterwards never held a mark.
+    let drive = named("MINE");
+    drive.content().set_keeps(true);
+    let mut bench = Bench::new(&clock);
+    bench.put("/dev/sda", DriveKind::Scsi, drive);
+    bench.slots.get_mut("/dev/sda").unwrap().successor = Some(named("OTHER"));
+    let error = run(bench, json!({}), json!({})).outcome.unwrap_err();
+    assert!(error.details().contains("OTHER instead of MINE"), "{}", error.details());
+}
+
+#[test]
+fn a_drive_that_says_nothing_is_not_taken_for_one_without_commands_and_reservations() {
+    let clock = SimulatedClock::new();
+    let content = Content::new(16 * MIB, 512);
+    let drive = Arc::new(SimulatedScsi::new(content, &clock, ScsiTraits::default()));
+    drive.content().set_gone(true);
+    let mut bench = Bench::new(&clock);
+    bench.put("/dev/sda", DriveKind::Scsi, drive);
+    let run = run(bench, json!({"wipe_special_filesystems": true}), json!({}));
+    assert_eq!(run.plans[0].verdict, PlanVerdict::Refuse);
+    assert!(run.plans[0].reasons[0].starts_with("does not answer: identity"), "{:?}", run.plans[0].reasons);
+}

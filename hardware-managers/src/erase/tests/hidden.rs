@@ -1,0 +1,73 @@
+//! Drives that keep sectors back from the host.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tacit_model::{EraseStandard, PlanVerdict, ProofResult};
+
+use super::{Bench, MIB, Run, run};
+use crate::drives::DriveKind;
+use crate::drives::simulated::{AtaTraits, Content, SimulatedAta, SimulatedClock};
+
+/// A magnetic disk that can do nothing by itself.
+fn plain() -> AtaTraits {
+    AtaTraits {
+        rotation: 7200,
+        security: false,
+        sanitize_crypto: false,
+        sanitize_block: false,
+        sanitize_overwrite: false,
+        trim: false,
+        ..AtaTraits::default()
+    }
+}
+
+fn erase(traits: AtaTraits, args: Value) -> Run {
+    let clock = SimulatedClock::new();
+    let content = Content::new(16 * MIB, 512);
+    content.fill(content.whole(), 0x31);
+    let mut bench = Bench::new(&clock);
+    bench.put("/dev/sda", DriveKind::Scsi, Arc::new(SimulatedAta::new(content, &clock, traits)));
+    run(bench, json!({}), args)
+}
+
+#[test]
+fn overwriting_does_not_claim_what_lies_behind_the_last_address() {
+    let traits = AtaTraits { hidden_sectors: 2048, ..plain() };
+    let done = erase(traits.clone(), json!({"verify": "full"}));
+    assert!(done.plans[0].reasons[0].starts_with("1048576 bytes lie behind"), "{:?}", done.plans[0].reasons);
+    assert_eq!(done.plans[0].methods[0].standard, EraseStandard::None);
+    let proofs = done.outcome.unwrap();
+    let proof = &proofs[0];
+    assert_eq!((proof.method.as_str(), proof.result), ("overwrite", ProofResult::Proven));
+    assert_eq!(proof.standard, EraseStandard::None);
+    let line = "NOT erased: 1048576 bytes behind the last address, which the host cannot reach";
+    assert!(proof.verification.iter().any(|known| known == line), "{:?}", proof.verification);
+    // Whoever wants the standard gets a refusal.
+    let refused = erase(traits, json!({"require": "clear"}));
+    assert_eq!(refused.plans[0].verdict, PlanVerdict::Refuse);
+    assert_eq!(erase(plain(), json!({})).outcome.unwrap()[0].standard, EraseStandard::Clear);
+}
+
+#[test]
+fn a_configuration_hides_from_security_erase_too_and_not_from_sanitize() {
+    let hidden = AtaTraits { hidden_sectors: 8, overlaid_sectors: 16, ..plain() };
+    let security = erase(AtaTraits { security: true, ..hidden.clone() }, json!({})).outcome.unwrap();
+    assert_eq!(security[0].method, "ata-security-erase-enhanced");
+    assert_eq!(security[0].standard, EraseStandard::None);
+    assert!(security[0].verification.iter().any(|line| line.starts_with("NOT erased: 8192 bytes behind")));
+    let area = AtaTraits { overlaid_sectors: 0, security: true, ..hidden.clone() };
+    assert_eq!(erase(area, json!({})).outcome.unwrap()[0].standard, EraseStandard::Purge);
+    let sanitized = erase(AtaTraits { sanitize_block: true, ..hidden }, json!({})).outcome.unwrap();
+    assert_eq!(sanitized[0].standard, EraseStandard::Purge);
+    assert!(sanitized[0].verification.iter().any(|line| line.contains("is the drive's word")));
+}
+
+#[test]
+fn a_drive_that_does_not_tell_is_said_not_to() {
+    let locked = AtaTraits { overlaid_sectors: 16, configuration_locked: true, ..plain() };
+    let run = erase(locked, json!({}));
+    assert!(run.plans[0].reasons.iter().any(|reason| reason.contains("does not tell whether it hides")));
+    let proofs = run.outcome.unwrap();
+    assert!(proofs[0].verification.iter().any(|line| line.contains("does not tell whether it hides")));
+}
