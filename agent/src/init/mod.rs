@@ -2,6 +2,7 @@
 
 mod coldplug;
 mod console;
+mod ironic;
 mod modalias;
 mod modules;
 mod mounts;

@@ -42,6 +42,17 @@ const EFI_VARIABLES: Mount = Mount {
     data: None,
 };
 
+/// Root's only; nobody else runs here, and nothing that runs here reads it without need.
+const DEBUG: Mount = Mount {
+    kind: "debugfs",
+    target: "/sys/kernel/debug",
+    flags: QUIET.union(MsFlags::MS_NODEV),
+    data: Some("mode=0700"),
+};
+
+/// Drivers that take orders nowhere else: Intel's converged adapters are told there to leave LLDP frames to the system.
+const DRIVERS_WITH_DEBUG: [&str; 1] = ["i40e"];
+
 /// Mounts what everything else needs.
 pub(super) fn mount_first() {
     for entry in FIRST {
@@ -53,6 +64,14 @@ pub(super) fn mount_first() {
 pub(super) fn mount_efi_variables() {
     if Path::new("/sys/firmware/efi").exists() {
         mount_one(&EFI_VARIABLES);
+    }
+}
+
+/// Mounts the kernel's debugging files where a driver is that needs them; to be called when modules are loaded.
+pub(super) fn mount_debug_files() {
+    let modules = Path::new("/sys/module");
+    if DRIVERS_WITH_DEBUG.iter().any(|driver| modules.join(driver).exists()) {
+        mount_one(&DEBUG);
     }
 }
 

@@ -1,16 +1,18 @@
 //! From the kernel's hand-over to a serving agent.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tacit_protocol::medium::{CREDENTIAL_PATH, NodeConfig, RegionError};
-use tacit_protocol::ramdisk::{MODULE_MANIFEST_PATH, ModuleManifest};
+use tacit_protocol::network_data::NetworkData;
+use tacit_protocol::ramdisk::{BRIDGE_CA_PATH, IRONIC_PATH, MODULE_MANIFEST_PATH, ModuleManifest};
 
 use super::console::say;
 use super::modules::Loader;
-use super::{coldplug, mounts, network, supervise, uevents};
+use super::{coldplug, ironic, mounts, network, supervise, uevents};
 use crate::clock::raise_to;
 
 /// Made when the drivers of all devices that were there are loaded.
@@ -22,18 +24,46 @@ pub(crate) fn run(process_start: f64) -> ! {
     use_console();
     say(concat!("tacit-agent ", env!("CARGO_PKG_VERSION")));
     let loader = load_network_cards();
+    // A ramdisk for Ironic that was booted from a medium of ours, after all, has a node's configuration.
+    if Path::new(IRONIC_PATH).exists() && !Path::new(CREDENTIAL_PATH).exists() {
+        start_for_ironic(&loader, process_start);
+    }
     let Some(config) = read_config(Path::new(CREDENTIAL_PATH)) else { supervise::idle() };
-    match raise_to(config.made_at) {
+    raise_clock(config.made_at);
+    say(format!("node {}", config.node_uuid));
+    load_link_kinds(&loader, config.network_data.as_ref());
+    load_the_rest(&loader);
+    network::bring_up(config.network_data.as_ref());
+    drop(config);
+    supervise::supervise(&["serve", "--config", CREDENTIAL_PATH].map(OsStr::new), process_start)
+}
+
+/// Never returns. All drivers first: Ironic's medium is read by them.
+fn start_for_ironic(loader: &Arc<Mutex<Loader>>, process_start: f64) -> ! {
+    load_the_rest(loader);
+    let settings = ironic::settings();
+    if let Some(made_at) = settings.made_at {
+        raise_clock(made_at);
+    }
+    load_link_kinds(loader, settings.network_data.as_ref());
+    network::bring_up(settings.network_data.as_ref());
+    let mut arguments =
+        vec![OsStr::new("serve"), "--ipa".as_ref(), "--kernel-parameters".as_ref(), "/proc/cmdline".as_ref()];
+    if Path::new(BRIDGE_CA_PATH).exists() {
+        arguments.extend([OsStr::new("--bridge-ca"), BRIDGE_CA_PATH.as_ref()]);
+    }
+    for file in &settings.config_files {
+        arguments.extend([OsStr::new("--config-file"), file.as_os_str()]);
+    }
+    supervise::supervise(&arguments, process_start)
+}
+
+fn raise_clock(made_at: i64) {
+    match raise_to(made_at) {
         Ok(true) => say("the clock was behind; set to when the medium was made"),
         Ok(false) => {}
         Err(error) => say(format!("the clock is behind and cannot be set: {error}")),
     }
-    say(format!("node {}", config.node_uuid));
-    load_link_kinds(&loader, &config);
-    load_the_rest(&loader);
-    network::bring_up(config.network_data.as_ref());
-    drop(config);
-    supervise::supervise(CREDENTIAL_PATH, process_start)
 }
 
 /// A ramdisk without `/dev/console` starts its first process with closed descriptors; children need them open.
@@ -51,8 +81,8 @@ fn use_console() {
 }
 
 /// Makers of bonds and VLANs are no devices: nothing but the plan asks for their modules.
-fn load_link_kinds(loader: &Mutex<Loader>, config: &NodeConfig) {
-    let links = config.network_data.iter().flat_map(|data| &data.links);
+fn load_link_kinds(loader: &Mutex<Loader>, network_data: Option<&NetworkData>) {
+    let links = network_data.iter().flat_map(|data| &data.links);
     for link in links {
         let module = match link.kind.as_str() {
             "bond" => "bonding",
@@ -91,6 +121,7 @@ fn load_the_rest(loader: &Arc<Mutex<Loader>>) {
                 loader.load_always();
                 mounts::mount_efi_variables();
                 coldplug::coldplug(&mut loader);
+                mounts::mount_debug_files();
             }
             if let Err(error) = fs::write(DEVICES_READY, "") {
                 say(format!("{DEVICES_READY}: {error}; commands wait in vain"));

@@ -1,5 +1,6 @@
 //! Keeps `serve` running and reaps what nobody else waits for.
 
+use std::ffi::OsStr;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,11 +17,11 @@ use crate::process::{DEVICES_READY_VARIABLE, STARTED_UPTIME_VARIABLE};
 /// An agent that dies sooner than this is started again only after this long.
 const SHORT_LIFE: Duration = Duration::from_secs(2);
 
-/// Never returns: a first process that ends stops the kernel.
-pub(super) fn supervise(config: &str, mut process_start: f64) -> ! {
+/// Runs the agent with these arguments. Never returns: a first process that ends stops the kernel.
+pub(super) fn supervise(arguments: &[&OsStr], mut process_start: f64) -> ! {
     loop {
         let begun = Instant::now();
-        match spawn(config, process_start) {
+        match spawn(arguments, process_start) {
             Ok(child) => {
                 let how = reap_until(child);
                 say(format!("the agent ended ({how}); starting it again"));
@@ -42,10 +43,10 @@ pub(super) fn idle() -> ! {
     }
 }
 
-fn spawn(config: &str, process_start: f64) -> std::io::Result<Pid> {
+fn spawn(arguments: &[&OsStr], process_start: f64) -> std::io::Result<Pid> {
     let child = Command::new("/proc/self/exe")
         .arg0("tacit-agent")
-        .args(["serve", "--config", config])
+        .args(arguments)
         .env(STARTED_UPTIME_VARIABLE, process_start.to_string())
         .env(DEVICES_READY_VARIABLE, DEVICES_READY)
         .spawn()?;

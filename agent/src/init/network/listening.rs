@@ -12,6 +12,10 @@ const UP: u32 = 1;
 /// Runs something while every network device with hardware is up, and takes those down again that were down. None of
 /// them gets an address, and IPv6 is switched off on them first: they say nothing.
 pub(crate) fn with_links_up<T>(run: impl FnOnce() -> T) -> T {
+    with_these_up(nics::list(), run)
+}
+
+fn with_these_up<T>(nics: Vec<Nic>, run: impl FnOnce() -> T) -> T {
     let mut netlink = match Netlink::open() {
         Ok(netlink) => netlink,
         Err(error) => {
@@ -19,38 +23,58 @@ pub(crate) fn with_links_up<T>(run: impl FnOnce() -> T) -> T {
             return run();
         }
     };
-    let raised: Vec<(Nic, Option<String>)> = nics::list()
-        .into_iter()
-        .filter(is_down)
-        .filter_map(|nic| {
-            // Without IPv6 in the kernel there is nothing to switch off; otherwise no switch, no link.
-            let before = match silence(&nic, "1") {
-                Ok(before) => before,
-                Err(error) => {
-                    tracing::warn!("{} stays down: IPv6 cannot be switched off: {error}", nic.name);
-                    return None;
-                }
-            };
-            match netlink.up(nic.index) {
-                Ok(()) => Some((nic, before)),
-                Err(error) => {
-                    tracing::warn!("{} stays down: {error}", nic.name);
-                    None
-                }
-            }
-        })
-        .collect();
-    let result = run();
-    for (nic, before) in raised {
-        if let Err(error) = netlink.down(nic.index) {
-            tracing::warn!("{} stays up: {error}", nic.name);
-            continue;
-        }
-        if let Some(Err(error)) = before.map(|before| silence(&nic, &before)) {
-            tracing::warn!("{}: IPv6 stays off: {error}", nic.name);
+    let raised = nics.into_iter().filter(is_down).filter_map(|nic| raise(&mut netlink, nic)).collect();
+    // Dropped also when what runs panics.
+    let _raised = Raised { netlink, links: raised };
+    run()
+}
+
+/// A link that was down, and what its switch of IPv6 was.
+struct Link {
+    nic: Nic,
+    ipv6: Option<String>,
+}
+
+/// Without IPv6 in the kernel there is nothing to switch off; otherwise no switch, no link.
+fn raise(netlink: &mut Netlink, nic: Nic) -> Option<Link> {
+    let ipv6 = silence(&nic, "1")
+        .map_err(|error| tracing::warn!("{} stays down: IPv6 cannot be switched off: {error}", nic.name))
+        .ok()?;
+    let link = Link { nic, ipv6 };
+    match netlink.up(link.nic.index) {
+        Ok(()) => Some(link),
+        Err(error) => {
+            tracing::warn!("{} stays down: {error}", link.nic.name);
+            link.give_ipv6_back();
+            None
         }
     }
-    result
+}
+
+impl Link {
+    fn give_ipv6_back(&self) {
+        if let Some(Err(error)) = self.ipv6.as_ref().map(|before| silence(&self.nic, before)) {
+            tracing::warn!("{}: IPv6 stays off: {error}", self.nic.name);
+        }
+    }
+}
+
+/// Links that go down again when this is dropped.
+struct Raised {
+    netlink: Netlink,
+    links: Vec<Link>,
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        for link in &self.links {
+            // A link that stays up keeps silent.
+            match self.netlink.down(link.nic.index) {
+                Ok(()) => link.give_ipv6_back(),
+                Err(error) => tracing::warn!("{} stays up: {error}", link.nic.name),
+            }
+        }
+    }
 }
 
 fn is_down(nic: &Nic) -> bool {
@@ -69,4 +93,110 @@ fn silence(nic: &Nic, value: &str) -> std::io::Result<Option<String>> {
     };
     fs::write(&switch, value)?;
     Ok(Some(before))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::process::Command;
+
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+
+    use super::super::nics::{index_of, parse_mac};
+    use super::*;
+
+    /// Runs `test` on a thread whose network has nothing but two links that are joined to each other, both down.
+    /// `false`, and a word about it, where this process may not make such a network.
+    fn in_a_network_of_its_own(test: impl FnOnce() + Send) -> bool {
+        std::thread::scope(|scope| {
+            let ran = scope.spawn(|| {
+                if let Err(error) = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
+                    eprintln!("NOT TESTED: this process may make no network of its own: {error}");
+                    return false;
+                }
+                // What is mounted here is to be seen nowhere else.
+                let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+                mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+                mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).unwrap();
+                ip(&["link", "add", "left", "type", "veth", "peer", "name", "right"]);
+                test();
+                true
+            });
+            ran.join().unwrap()
+        })
+    }
+
+    fn ip(arguments: &[&str]) {
+        let output = Command::new("ip").args(arguments).output().unwrap();
+        assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn nic(name: &str) -> Nic {
+        let mac = fs::read_to_string(format!("/sys/class/net/{name}/address")).unwrap();
+        let current_mac = parse_mac(mac.trim()).unwrap();
+        Nic { name: name.to_owned(), index: index_of(name).unwrap(), current_mac, permanent_mac: None }
+    }
+
+    fn ipv6_is_off(name: &str) -> bool {
+        let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+        fs::read_to_string(path).unwrap().trim() == "1"
+    }
+
+    /// Packets that the link has sent.
+    fn sent(name: &str) -> u64 {
+        let path = format!("/sys/class/net/{name}/statistics/tx_packets");
+        fs::read_to_string(path).unwrap().trim().parse().unwrap()
+    }
+
+    #[test]
+    fn links_are_up_and_silent_for_as_long_as_it_takes() {
+        in_a_network_of_its_own(|| {
+            let both = || vec![nic("left"), nic("right")];
+            let answer = with_these_up(both(), || {
+                assert!(both().iter().all(|nic| !is_down(nic)));
+                assert!(ipv6_is_off("left") && ipv6_is_off("right"));
+                // They have a carrier, by which a system that is not kept silent begins to talk.
+                let carrier = fs::read_to_string("/sys/class/net/left/carrier").unwrap();
+                assert_eq!(carrier.trim(), "1");
+                7
+            });
+            assert_eq!(answer, 7);
+            assert!(both().iter().all(is_down));
+            assert!(!ipv6_is_off("left") && !ipv6_is_off("right"));
+            assert_eq!((sent("left"), sent("right")), (0, 0));
+        });
+    }
+
+    #[test]
+    fn a_link_that_is_up_stays_as_it_is() {
+        in_a_network_of_its_own(|| {
+            ip(&["link", "set", "left", "up"]);
+            with_these_up(vec![nic("left"), nic("right")], || {
+                assert!(!ipv6_is_off("left") && ipv6_is_off("right"));
+            });
+            assert!(!is_down(&nic("left")) && is_down(&nic("right")));
+        });
+    }
+
+    #[test]
+    fn links_go_down_after_a_panic_too() {
+        in_a_network_of_its_own(|| {
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                with_these_up(vec![nic("left")], || -> () { panic!("boom") });
+            }));
+            assert!(panicked.is_err());
+            assert!(is_down(&nic("left")) && !ipv6_is_off("left"));
+        });
+    }
+
+    #[test]
+    fn a_link_that_went_away_is_no_harm() {
+        in_a_network_of_its_own(|| {
+            let gone = Nic { name: "gone".into(), index: 4711, ..nic("left") };
+            assert!(!is_down(&gone));
+            let left = nic("left");
+            with_these_up(vec![left, gone], || ip(&["link", "delete", "left"]));
+        });
+    }
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::super::start::DEVICES_READY;
+
 /// A network device with hardware behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Nic {
@@ -60,8 +62,18 @@ pub(super) fn wait_for(macs: &[[u8; 6]], limit: Duration) -> Vec<Nic> {
     }
 }
 
+/// The address of the network card, if there is one and no other. Waits for the drivers of all devices, at most `limit`.
+pub(in crate::init) fn only_card(limit: Duration) -> Option<String> {
+    let begun = Instant::now();
+    while !Path::new(DEVICES_READY).exists() && begun.elapsed() < limit {
+        std::thread::sleep(PAUSE);
+    }
+    let [card] = &list()[..] else { return None };
+    Some(card.permanent_mac.unwrap_or(card.current_mac).map(|byte| format!("{byte:02x}")).join(":"))
+}
+
 /// `52:54:00:12:34:56`, also with dashes and in any case.
-pub(super) fn parse_mac(text: &str) -> Option<[u8; 6]> {
+pub(in crate::init) fn parse_mac(text: &str) -> Option<[u8; 6]> {
     let parts: Vec<&str> = text.split([':', '-']).collect();
     let bytes: Vec<u8> = parts
         .iter()

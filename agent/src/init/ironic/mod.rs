@@ -1,0 +1,9 @@
+//! A ramdisk whose boot medium stock Ironic makes (`tacit-image build --profile ironic`): where its network configuration
+//! comes from (`docs/adr/0014-trust-in-ironics-ramdisk.md` says where trust does).
+
+mod address;
+mod iso9660;
+mod medium;
+mod settings;
+
+pub(super) use settings::settings;
