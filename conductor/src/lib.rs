@@ -6,6 +6,7 @@
 pub mod agents;
 pub mod api;
 pub mod bmc;
+pub mod bridge;
 mod chain;
 pub mod cli;
 pub mod erasure;

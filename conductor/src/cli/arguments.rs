@@ -23,12 +23,32 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the conductor
     Serve(ServeArguments),
+    /// Let a stock Ironic drive agents that never call
+    Bridge(BridgeArguments),
     /// Enrol, deploy and look at machines
     #[command(subcommand)]
     Node(NodeCommand),
     /// Network interfaces of machines
     #[command(subcommand)]
     Port(PortCommand),
+}
+
+/// What `tacit bridge` is told; without a command, it runs.
+#[derive(Debug, Clone, Args)]
+pub(super) struct BridgeArguments {
+    /// The bridge's configuration
+    #[arg(long, default_value = "/etc/tacit/bridge.toml", value_name = "FILE", global = true)]
+    pub(super) config: PathBuf,
+    #[command(subcommand)]
+    pub(super) command: Option<BridgeCommand>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(super) enum BridgeCommand {
+    /// Print the certificate of the bridge's authority: the ramdisk is built with it
+    Ca,
+    /// Check the configuration
+    Check,
 }
 
 /// What `tacit serve` is told.

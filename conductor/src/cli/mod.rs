@@ -4,6 +4,7 @@
 
 mod arguments;
 mod assignments;
+mod bridge;
 mod client;
 mod erasure;
 mod error;

@@ -25,9 +25,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Serves until SIGTERM or SIGINT; requests under way are finished, flows go on at the next start.
 pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    log_to_stderr();
     state_directory(&arguments.state_dir)?;
     let _lock = lock(&arguments.state_dir)?;
     let store = Arc::new(Store::open(&arguments.state_dir.join("tacit.sqlite"))?);
@@ -48,6 +46,12 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+pub(super) fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
 }
 
 /// Makes the directory of the conductor's secrets for its own user alone.
@@ -118,7 +122,7 @@ fn lock(state_dir: &Path) -> anyhow::Result<File> {
 }
 
 /// Ends with the first SIGTERM or SIGINT.
-fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+pub(super) fn asked_to_stop() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {

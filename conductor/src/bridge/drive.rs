@@ -1,0 +1,244 @@
+//! While Ironic leads the agent: heartbeats, on time and at once when something ended.
+//!
+//! Ironic does nothing between two heartbeats, so they set the pace of the whole operation. One that meets a locked
+//! node is dropped without a word (IPA contract §3.6, obstacle 17): each that matters is repeated until the agent
+//! hears from Ironic.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::agents::Backoff;
+
+use super::commands;
+use super::config::Mode;
+use super::contact::{Contact, contact};
+use super::handle::Phase;
+use super::ironic::{Beat, IronicError, Lookup, Token};
+use super::judge::note;
+use super::leader::Leader;
+use super::lending;
+use super::metrics::Counter;
+use super::secret;
+use super::session::{Known, Origin, Session};
+use super::shared::{Interest, Trouble};
+
+/// Between heartbeats that Ironic may have dropped.
+const REPEAT: Duration = Duration::from_secs(5);
+/// How often a heartbeat that matters is repeated in this way: for a minute.
+const REPEATS: u32 = 12;
+/// Pauses after Ironic refused a heartbeat, or did not answer.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// Part of Ironic's heartbeat timeout between two heartbeats that nothing calls for, as IPA has it on average.
+const PART: f64 = 0.45;
+/// Between two looks at a lost operation.
+const LOST_PAUSE: Duration = Duration::from_secs(15);
+
+/// When the next heartbeat is due.
+struct Pace {
+    due: Instant,
+    /// Heartbeats left that are repeated quickly.
+    urgent: u32,
+    interval: Duration,
+    backoff: Backoff,
+}
+
+impl Pace {
+    fn new(session: &Session) -> Self {
+        let timeout = Duration::from_secs(session.heartbeat_timeout_seconds);
+        let backoff = Backoff::new(REFUSED.0, REFUSED.1);
+        Self { due: Instant::now(), urgent: REPEATS, interval: timeout.mul_f64(PART), backoff }
+    }
+
+    fn now(&mut self) {
+        self.due = Instant::now();
+        self.urgent = REPEATS;
+    }
+
+    fn accepted(&mut self) {
+        self.backoff.reset();
+        let pause = if self.urgent > 0 { REPEAT.min(self.interval) } else { self.interval };
+        self.urgent = self.urgent.saturating_sub(1);
+        self.due = Instant::now() + Backoff::new(pause, pause).delay();
+    }
+
+    fn refused(&mut self) {
+        self.due = Instant::now() + self.backoff.delay();
+    }
+}
+
+/// What a heartbeat led to.
+enum Beaten {
+    Accepted,
+    /// To be repeated.
+    Refused,
+    /// Ironic has taken the token back: the session is over.
+    Over,
+}
+
+impl Leader {
+    /// Follows the agent until it does not answer, is another one, or Ironic takes the token back.
+    pub(super) async fn drive(&mut self, found: &Contact) -> Result<(), Trouble> {
+        let Some(session) = self.handle.session() else { return Ok(()) };
+        self.hand_over_token(found, &session).await?;
+        self.handle.set_phase(Phase::Driving);
+        self.handle.set_contact(Some(found.client.clone()));
+        lending::resume(&self.shared, &self.handle, &found.client);
+        let mut pace = Pace::new(&session);
+        drop(session);
+        loop {
+            let status = found.client.status().await?;
+            if (status.boot_id.as_str(), status.started_at) != (&found.life.boot_id, found.life.started_at) {
+                return Err(Trouble::Other("the agent restarted".to_owned()));
+            }
+            let listed = commands::list(&found.client).await?;
+            let before = self.handle.with_session(|session| session.last.clone()).flatten();
+            if let Some(known) = note(before.as_ref(), &listed) {
+                if known.finished {
+                    pace.now();
+                    self.handle.set_lending(None);
+                } else {
+                    // Nothing is to be told until it ends.
+                    pace.urgent = 0;
+                }
+                let images_over = known.finished;
+                self.handle
+                    .change(|session| {
+                        session.last = Some(known);
+                        if images_over {
+                            session.images.clear();
+                        }
+                    })
+                    .await?;
+            }
+            if Instant::now() >= pace.due {
+                if listed.is_empty() && self.inspects(found).await? {
+                    return Ok(());
+                }
+                match self.beat().await? {
+                    Beaten::Accepted => {
+                        pace.accepted();
+                        self.note_reported().await?;
+                    }
+                    Beaten::Refused => pace.refused(),
+                    Beaten::Over => return Ok(()),
+                }
+            }
+            let wait = pace.due.saturating_duration_since(Instant::now());
+            tokio::select! {
+                heard = commands::news(&found.client, &status.boot_id, status.last_event, wait) => heard?,
+                () = self.handle.bell.notified() => {}
+            }
+        }
+    }
+
+    /// In relay mode the agent must know the token before Ironic calls it.
+    async fn hand_over_token(&mut self, found: &Contact, session: &Session) -> Result<(), Trouble> {
+        if session.mode != Mode::Relay {
+            return Ok(());
+        }
+        if found.ipa.is_none() {
+            let text = "the agent is not in Ironic's ramdisk, and takes no token: it can only be reached by mode = \"proxy\"";
+            return Err(Trouble::Other(text.to_owned()));
+        }
+        if found.token().is_none() {
+            found.client.give_token(&session.token).await?;
+        } else if found.token().is_some_and(|token| !secret::equal(token, &session.token)) {
+            let text = "the agent has another token than Ironic; it must boot anew";
+            return Err(Trouble::Other(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Ironic may begin to wait for an inspection only now, where it was asked a little early.
+    async fn inspects(&mut self, found: &Contact) -> Result<bool, Trouble> {
+        let waits = matches!(&*self.interest.borrow(), Interest::Waiting(state) if state == "inspect wait");
+        if !waits {
+            return Ok(false);
+        }
+        Ok(self.inspect(found).await?.is_some())
+    }
+
+    async fn beat(&mut self) -> Result<Beaten, Trouble> {
+        let Some(session) = self.handle.session() else { return Ok(Beaten::Over) };
+        let beat = Beat {
+            callback_url: &session.callback_url,
+            token: &session.token,
+            verify_ca: session.verify_ca.as_deref(),
+        };
+        let answer = self.shared.ironic.heartbeat(session.node, &beat).await;
+        let result = answer.as_ref().map_or_else(IronicError::kind, |()| "ok");
+        self.shared.metrics.count(Counter::Heartbeats, result);
+        match answer {
+            Ok(()) => Ok(Beaten::Accepted),
+            Err(IronicError::Refused { status: 400, fault }) if fault.contains("agent token") => {
+                self.say("Ironic has taken the token back: what was under way is over");
+                self.handle.put(None).await?;
+                Ok(Beaten::Over)
+            }
+            Err(error) => {
+                // As long as it takes: what Ironic asked for goes on in the agent.
+                self.tell(&error.into());
+                Ok(Beaten::Refused)
+            }
+        }
+    }
+
+    async fn note_reported(&self) -> Result<(), Trouble> {
+        let report = |session: &mut Session| {
+            if let Some(Known { finished: true, reported, .. }) = &mut session.last {
+                *reported = true;
+            }
+        };
+        Ok(self.handle.change(report).await?)
+    }
+
+    /// An operation was lost: lets Ironic see it, until it takes the token back.
+    pub(super) async fn fail(&mut self) -> Result<(), Trouble> {
+        let Some(session) = self.handle.session() else { return Ok(()) };
+        self.handle.set_phase(Phase::Failing);
+        self.handle.set_lending(None);
+        let tell = session.broken.as_ref().is_some_and(|broken| broken.tell);
+        if session.mode == Mode::Proxy {
+            // Ironic collects the logs of what failed, if there is somebody to give them.
+            let found = contact(&self.shared, &self.handle.node, None).await;
+            self.handle.set_contact(found.ok().map(|found| found.client));
+        }
+        let mut pace = Pace::new(&session);
+        loop {
+            if tell {
+                match self.beat().await? {
+                    Beaten::Accepted => pace.accepted(),
+                    Beaten::Refused => pace.refused(),
+                    Beaten::Over => return Ok(()),
+                }
+            } else {
+                self.say("an operation was lost and Ironic cannot be told; it will see when it has waited long enough");
+                if self.is_over(&session).await? {
+                    return Ok(());
+                }
+                pace.due = Instant::now() + Backoff::new(LOST_PAUSE, LOST_PAUSE).delay();
+            }
+            tokio::time::sleep_until(pace.due).await;
+        }
+    }
+
+    /// Whether Ironic has begun anew with a node that it could not be told about.
+    async fn is_over(&mut self, session: &Session) -> Result<bool, Trouble> {
+        let found = contact(&self.shared, &self.handle.node, None).await?;
+        if let Some(token) = found.token()
+            && !secret::equal(token, &session.token)
+            && self.try_token(&found, token).await?
+        {
+            return Ok(true);
+        }
+        match self.lookup().await {
+            Ok(Lookup { node, token: Token::Given(token), heartbeat_timeout }) => {
+                self.establish(&found, node, token, Origin::Lookup, heartbeat_timeout).await?;
+                Ok(true)
+            }
+            Ok(_) | Err(Trouble::NotNow) => Ok(false),
+            Err(trouble) => Err(trouble),
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! One node, as its leader and the reverse proxy share it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::agents::AgentClient;
+
+use super::config::Node;
+use super::keep::{Keep, KeepError};
+use super::session::Session;
+
+/// What the bridge does for a node now. In the order of the metrics page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Ironic does not wait for it.
+    Idle,
+    /// Another bridge has its lease.
+    Elsewhere,
+    /// Its agent does not answer.
+    Searching,
+    /// Its agent answers; Ironic gave no token yet.
+    Asking,
+    /// Ironic leads the agent.
+    Driving,
+    /// An operation was lost, and Ironic is to learn of it.
+    Failing,
+}
+
+impl Phase {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Idle, Self::Elsewhere, Self::Searching, Self::Asking, Self::Driving, Self::Failing];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Elsewhere => "elsewhere",
+            Self::Searching => "searching",
+            Self::Asking => "asking",
+            Self::Driving => "driving",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+pub(super) struct Handle {
+    pub(super) node: Node,
+    /// Rung when the proxy passed on a command: the leader looks again.
+    pub(super) bell: Notify,
+    keep: Keep,
+    session: Mutex<Option<Session>>,
+    /// Held while a change is on its way to the disk.
+    writing: tokio::sync::Mutex<()>,
+    contact: watch::Sender<Option<AgentClient>>,
+    phase: Mutex<Phase>,
+    lending: Mutex<Option<Task>>,
+}
+
+/// A task that ends with its owner.
+pub(super) struct Task(JoinHandle<()>);
+
+impl Task {
+    pub(super) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(work))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Handle {
+    pub(super) fn new(node: Node, keep: Keep) -> Self {
+        Self {
+            node,
+            bell: Notify::new(),
+            keep,
+            session: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            contact: watch::Sender::new(None),
+            phase: Mutex::new(Phase::Idle),
+            lending: Mutex::default(),
+        }
+    }
+
+    pub(super) fn key(&self) -> &str {
+        &self.node.key
+    }
+
+    pub(super) fn session(&self) -> Option<Session> {
+        lock(&self.session).clone()
+    }
+
+    /// Looks at the session without a copy of it.
+    pub(super) fn with_session<T>(&self, look: impl FnOnce(&Session) -> T) -> Option<T> {
+        lock(&self.session).as_ref().map(look)
+    }
+
+    /// What an earlier bridge left; to be called by whoever has the lease.
+    pub(super) fn recall(&self) -> Result<(), KeepError> {
+        let found = self.keep.load(self.key())?;
+        *lock(&self.session) = found;
+        Ok(())
+    }
+
+    /// Replaces the session, on disk first.
+    pub(super) async fn put(&self, session: Option<Session>) -> Result<(), KeepError> {
+        let _turn = self.writing.lock().await;
+        self.store(session).await
+    }
+
+    /// Changes the session where there is one, on disk first; nothing is written where nothing changes.
+    pub(super) async fn change(&self, change: impl FnOnce(&mut Session)) -> Result<(), KeepError> {
+        let _turn = self.writing.lock().await;
+        let Some(before) = self.session() else { return Ok(()) };
+        let mut after = before.clone();
+        change(&mut after);
+        if after == before { Ok(()) } else { self.store(Some(after)).await }
+    }
+
+    async fn store(&self, session: Option<Session>) -> Result<(), KeepError> {
+        let (keep, key, copy) = (self.keep.clone(), self.key().to_owned(), session.clone());
+        let written = tokio::task::spawn_blocking(move || keep.save(&key, copy.as_ref())).await;
+        written.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        *lock(&self.session) = session;
+        Ok(())
+    }
+
+    pub(super) fn set_contact(&self, client: Option<AgentClient>) {
+        self.contact.send_replace(client);
+    }
+
+    /// The way to the agent, as soon as there is one.
+    pub(super) async fn contact(&self, patience: Duration) -> Option<AgentClient> {
+        let mut contact = self.contact.subscribe();
+        let found = contact.wait_for(Option::is_some);
+        let found = tokio::time::timeout(patience, found).await.ok()?.ok()?;
+        found.clone()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *lock(&self.phase)
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        *lock(&self.phase) = phase;
+    }
+
+    /// Replaces what lends connections; the one before ends.
+    pub(super) fn set_lending(&self, task: Option<Task>) {
+        *lock(&self.lending) = task;
+    }
+
+    pub(super) fn lends(&self) -> bool {
+        lock(&self.lending).as_ref().is_some_and(|task| !task.is_over())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All nodes, for the proxy and the metrics page.
+#[derive(Default)]
+pub(super) struct Registry {
+    handles: Mutex<Vec<Arc<Handle>>>,
+}
+
+impl Registry {
+    pub(super) fn add(&self, handle: Arc<Handle>) {
+        lock(&self.handles).push(handle);
+    }
+
+    pub(super) fn remove(&self, key: &str) {
+        lock(&self.handles).retain(|handle| handle.key() != key);
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Handle>> {
+        lock(&self.handles).clone()
+    }
+
+    /// The node that Ironic calls by this UUID.
+    pub(super) fn find(&self, uuid: uuid::Uuid) -> Option<Arc<Handle>> {
+        let handles = lock(&self.handles);
+        let own = |handle: &&Arc<Handle>| handle.node.uuid == Some(uuid);
+        let told = |handle: &&Arc<Handle>| handle.with_session(|session| session.node) == Some(uuid);
+        handles.iter().find(own).or_else(|| handles.iter().find(told)).cloned()
+    }
+}

@@ -1,0 +1,166 @@
+//! After a restart of an agent: was something lost with it?
+//!
+//! Ironic reads an empty command list as "the machine came back from the reboot that I asked for" and goes on with the
+//! next step, whatever happened to the one before (IPA contract §3.6, obstacle 7). So the bridge decides, before
+//! Ironic is told anything, and in doubt against the operation: a step that was done twice or not at all is worse
+//! than one that failed.
+
+use serde::Deserialize;
+
+use super::session::{Known, Origin, Session};
+
+/// A command of `GET /v1/commands/`, as much as the bridge looks at.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Listed {
+    pub(super) id: String,
+    #[serde(rename = "command_name")]
+    pub(super) name: String,
+    #[serde(rename = "command_status")]
+    pub(super) status: String,
+}
+
+impl Listed {
+    pub(super) fn finished(&self) -> bool {
+        self.status != "RUNNING"
+    }
+
+    /// Without extension: failed commands are listed under their whole name (IPA contract §1.4).
+    pub(super) fn bare_name(&self) -> &str {
+        self.name.rsplit('.').next().unwrap_or(&self.name)
+    }
+}
+
+/// What a restart means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The agent still knows what it was told: go on.
+    Continues,
+    /// Nothing was under way: a fresh boot, as Ironic will read it.
+    Fresh,
+    /// Ironic must learn of a failure.
+    Lost(String),
+}
+
+/// Commands after which the agent is expected to be gone.
+const LAST_WORDS: [&str; 4] = ["power_off", "run_image", "lockdown", "finalize_rescue"];
+
+/// Judges an agent that is in another life than the session's. `listed` is its command list now; `watched` is whether
+/// this bridge has followed the session without a gap.
+pub(super) fn judge(session: &Session, listed: &[Listed], same_boot: bool, watched: bool) -> Verdict {
+    let what = if same_boot { "the agent restarted" } else { "the machine rebooted" };
+    let Some(last) = &session.last else {
+        // Nobody saw a command. With a token that Ironic renews at each reboot, none may be missing all the same.
+        if !listed.is_empty() {
+            return Verdict::Continues;
+        }
+        return match (session.origin, watched) {
+            (Origin::Medium, true) => Verdict::Fresh,
+            (Origin::Medium, false) => {
+                Verdict::Lost(format!("{what} while nobody watched it; what ran there is not known"))
+            }
+            (Origin::Lookup, _) => Verdict::Lost(format!("{what} without Ironic's doing")),
+        };
+    };
+    if listed.iter().any(|command| command.id == last.id) {
+        return Verdict::Continues;
+    }
+    if last.finished && last.reported || LAST_WORDS.contains(&last.name.as_str()) {
+        return match session.origin {
+            Origin::Medium => Verdict::Fresh,
+            Origin::Lookup => Verdict::Lost(format!("{what} without Ironic's doing after {}", last.name)),
+        };
+    }
+    let state =
+        if last.finished { "before Ironic was told that it had ended" } else { "in the middle of it" };
+    Verdict::Lost(format!("{}: {what} {state}", last.name))
+}
+
+/// What is known of the newest command, given the list as it is now. `None`: nothing new.
+pub(super) fn note(last: Option<&Known>, listed: &[Listed]) -> Option<Known> {
+    let newest = listed.last()?;
+    match last {
+        Some(known) if known.id == newest.id && known.finished == newest.finished() => None,
+        _ => Some(Known {
+            id: newest.id.clone(),
+            name: newest.bare_name().to_owned(),
+            finished: newest.finished(),
+            reported: false,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::session::tests::session;
+    use super::*;
+
+    fn listed(id: &str, status: &str) -> Listed {
+        Listed { id: id.into(), name: "execute_deploy_step".into(), status: status.into() }
+    }
+
+    fn known(name: &str, finished: bool, reported: bool) -> Option<Known> {
+        Some(Known { id: "1".into(), name: name.into(), finished, reported })
+    }
+
+    fn with(origin: Origin, last: Option<Known>) -> Session {
+        Session { origin, last, ..session() }
+    }
+
+    #[test]
+    fn an_agent_that_kept_its_journal_goes_on() {
+        let session = with(Origin::Lookup, known("execute_deploy_step", false, false));
+        assert_eq!(judge(&session, &[listed("1", "FAILED")], true, true), Verdict::Continues);
+    }
+
+    #[test]
+    fn a_step_that_is_gone_was_lost() {
+        for origin in [Origin::Lookup, Origin::Medium] {
+            for last in
+                [known("execute_deploy_step", false, false), known("execute_deploy_step", true, false)]
+            {
+                let session = with(origin, last);
+                for list in [vec![], vec![listed("2", "SUCCEEDED")]] {
+                    let verdict = judge(&session, &list, false, true);
+                    let Verdict::Lost(why) = verdict else { panic!("{verdict:?}") };
+                    assert!(why.starts_with("execute_deploy_step: the machine rebooted"), "{why}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_reboot_after_a_step_is_ironics_own_where_it_keeps_the_token() {
+        let last = || known("execute_clean_step", true, true);
+        assert_eq!(judge(&with(Origin::Medium, last()), &[], false, true), Verdict::Fresh);
+        assert_eq!(judge(&with(Origin::Medium, last()), &[], false, false), Verdict::Fresh);
+        // Otherwise it would have made another token.
+        assert!(matches!(judge(&with(Origin::Lookup, last()), &[], false, true), Verdict::Lost(_)));
+    }
+
+    #[test]
+    fn a_reboot_before_any_command_is_harmless_if_it_was_before_any_command() {
+        assert_eq!(judge(&with(Origin::Medium, None), &[], false, true), Verdict::Fresh);
+        assert!(matches!(judge(&with(Origin::Medium, None), &[], false, false), Verdict::Lost(_)));
+    }
+
+    #[test]
+    fn what_ends_the_agent_is_no_loss() {
+        let session = with(Origin::Medium, known("run_image", false, false));
+        assert_eq!(judge(&session, &[], false, true), Verdict::Fresh);
+    }
+
+    #[test]
+    fn only_news_are_noted() {
+        let first = note(None, &[listed("1", "RUNNING")]).unwrap();
+        assert_eq!((first.finished, first.name.as_str()), (false, "execute_deploy_step"));
+        assert!(note(Some(&first), &[listed("1", "RUNNING")]).is_none());
+        let ended = note(Some(&first), &[listed("1", "FAILED")]).unwrap();
+        assert!(ended.finished && !ended.reported);
+        let told = Known { reported: true, ..ended };
+        assert!(note(Some(&told), &[listed("1", "FAILED")]).is_none());
+        assert_eq!(note(Some(&told), &[listed("1", "FAILED"), listed("2", "RUNNING")]).unwrap().id, "2");
+        let dotted =
+            Listed { id: "3".into(), name: "deploy.execute_deploy_step".into(), status: "FAILED".into() };
+        assert_eq!(note(None, &[dotted]).unwrap().name, "execute_deploy_step");
+    }
+}

@@ -1,0 +1,114 @@
+//! What became of a session whose agent is another one than before.
+
+use uuid::Uuid;
+
+use crate::agents::AgentError;
+use crate::chain::chain;
+
+use super::commands;
+use super::config::Mode;
+use super::contact::{Contact, contact};
+use super::ironic::{Lookup, Token};
+use super::judge::{Verdict, judge};
+use super::leader::Leader;
+use super::metrics::Counter;
+use super::secret;
+use super::session::{Broken, Origin, Session};
+use super::shared::Trouble;
+
+impl Leader {
+    /// The certificate of the session's life is gone. Either the machine booted again, or it is not the machine.
+    pub(super) async fn another_certificate(&mut self, error: AgentError) -> Result<Contact, Trouble> {
+        let session = self.handle.session().ok_or(Trouble::NotNow)?;
+        self.shared.metrics.count(Counter::CertificatesRefused, "session");
+        self.say(&chain(&error));
+        let found = contact(&self.shared, &self.handle.node, None).await?;
+        match (session.origin, found.token()) {
+            // Only the machine that read the medium can know this.
+            (Origin::Medium, Some(token)) if secret::equal(token, &session.token) => return Ok(found),
+            (_, Some(token)) if self.try_token(&found, token).await? => return Ok(found),
+            _ => {}
+        }
+        match self.lookup().await {
+            Ok(Lookup { node, token: Token::Given(token), heartbeat_timeout }) => {
+                self.establish(&found, node, token, Origin::Lookup, heartbeat_timeout).await?;
+                Ok(found)
+            }
+            Ok(_) if session.origin == Origin::Lookup => {
+                self.lose(&session, format!("an agent with another certificate answers: {error}"), true)
+                    .await?;
+                Ok(found)
+            }
+            Ok(_) => Err(error.into()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Goes on with the session that there is, if there is one: whether its agent is still the same, and if not, what
+    /// became of its work.
+    pub(super) async fn take_up(&mut self, found: &Contact) -> Result<(), Trouble> {
+        let Some(session) = self.handle.session() else { return Ok(()) };
+        if session.broken.is_some() || session.life == found.life {
+            return Ok(());
+        }
+        // Ironic has made a new medium, with a new token: what was before is over.
+        if let Some(token) = found.token()
+            && !secret::equal(token, &session.token)
+            && self.try_token(found, token).await?
+        {
+            return Ok(());
+        }
+        let same_boot = session.life.boot_id == found.life.boot_id;
+        if !same_boot && session.origin == Origin::Lookup {
+            // A restart by Ironic made another token, and this is how it is had.
+            match self.lookup().await? {
+                Lookup { node, token: Token::Given(token), heartbeat_timeout } => {
+                    return self.establish(found, node, token, Origin::Lookup, heartbeat_timeout).await;
+                }
+                Lookup { .. } => {}
+            }
+        }
+        let listed = commands::list(&found.client).await?;
+        match judge(&session, &listed, same_boot, self.watched) {
+            Verdict::Continues => {
+                let life = found.life.clone();
+                Ok(self.handle.change(|session| session.life = life).await?)
+            }
+            Verdict::Fresh => {
+                let life = found.life.clone();
+                let renew = |session: &mut Session| {
+                    session.life = life;
+                    session.last = None;
+                    session.images.clear();
+                };
+                Ok(self.handle.change(renew).await?)
+            }
+            Verdict::Lost(why) => {
+                // An agent that cannot answer Ironic's next question makes the operation fail. One that can would say
+                // that nothing ever ran.
+                let mute = session.life.certificate != found.life.certificate || found.token().is_none();
+                self.lose(&session, why, mute).await
+            }
+        }
+    }
+
+    /// Notes that an operation is lost; `tell` when a heartbeat makes Ironic see it.
+    pub(super) async fn lose(&mut self, session: &Session, why: String, mute: bool) -> Result<(), Trouble> {
+        let tell = mute || session.mode == Mode::Proxy;
+        tracing::error!(node = self.handle.key(), why, "an operation was lost with its agent");
+        self.shared.metrics.count(Counter::OperationsLost, if tell { "heartbeat" } else { "silence" });
+        let last = session.last.as_ref();
+        let id = last.map(|last| last.id.clone()).filter(|id| !id.is_empty());
+        let broken = Broken {
+            id: id.unwrap_or_else(|| Uuid::new_v4().to_string()),
+            command: last.map(|last| last.name.clone()).unwrap_or_default(),
+            why,
+            tell,
+        };
+        let note = |session: &mut Session| {
+            session.broken = Some(broken);
+            session.images.clear();
+        };
+        Ok(self.handle.change(note).await?)
+    }
+}
