@@ -16,16 +16,36 @@ pub fn cache() -> PathBuf {
 
 /// The conductor's program: that of `TACIT_BIN` when set, else the one of the target directory the caller runs from.
 pub fn tacit() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("TACIT_BIN") {
-        return Ok(path.into());
+    match std::env::var_os("TACIT_BIN") {
+        Some(path) => Ok(path.into()),
+        None => program("tacit"),
     }
+}
+
+/// Another program of the workspace, from the target directory that the caller runs from.
+pub fn program(name: &str) -> Result<PathBuf> {
     // .../debug/demo, .../debug/deps/deploy_end_to_end-0123
     let me = std::env::current_exe().context("finding the running program")?;
     let beside =
-        me.ancestors().skip(1).take(2).map(|directory| directory.join("tacit")).find(|path| path.is_file());
-    let path = beside.unwrap_or_else(|| root().join("target/debug/tacit"));
+        me.ancestors().skip(1).take(2).map(|directory| directory.join(name)).find(|path| path.is_file());
+    let path = beside.unwrap_or_else(|| root().join("target/debug").join(name));
     ensure!(path.is_file(), "{} is missing: run 'make build'", path.display());
     Ok(path)
+}
+
+/// The static agent of the ramdisk.
+pub fn agent() -> Result<PathBuf> {
+    existing(root().join("target/agent/tacit-agent"), "make agent")
+}
+
+/// The kernel's Debian package.
+pub fn kernel() -> Result<PathBuf> {
+    existing(cache().join("kernel/linux-image.deb"), "make setup")
+}
+
+/// What other people's software needs or is, prepared by `tests/setup/interop.sh`.
+pub fn interop(name: &str) -> Result<PathBuf> {
+    existing(cache().join("interop").join(name), "tests/setup/interop.sh")
 }
 
 /// The shared boot medium.

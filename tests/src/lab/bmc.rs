@@ -101,6 +101,11 @@ impl Bmc {
         Ok(())
     }
 
+    /// Restarts the server at once, whatever it is doing.
+    pub fn reset(&self) -> Result<()> {
+        self.post("Actions/ComputerSystem.Reset", &json!({ "ResetType": "ForceRestart" }))
+    }
+
     /// Puts the medium at `url` into the virtual drive and makes it the boot device.
     pub fn boot_from_medium(&self, url: &str) -> Result<()> {
         self.post(

@@ -22,6 +22,7 @@ pub use image_server::{Access, ImageServer};
 pub use link::LinkWatch;
 pub use network::Network;
 pub use power::{PowerChange, PowerWatch};
+pub use process::{Process, run, tail};
 pub use record::clean_leftovers;
 use record::tear_down_on_signals;
 pub use running::{Lab, LabOptions};

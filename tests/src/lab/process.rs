@@ -14,7 +14,7 @@ use super::record::Record;
 
 /// A long-running process.
 #[derive(Debug)]
-pub(super) struct Process {
+pub struct Process {
     name: &'static str,
     child: Child,
     log: PathBuf,
@@ -43,7 +43,7 @@ impl Process {
     }
 
     /// Sends a signal and waits for the end.
-    pub(super) fn end_with(&mut self, signal: Signal) -> Result<()> {
+    pub fn end_with(&mut self, signal: Signal) -> Result<()> {
         if self.child.try_wait().context("asking for a process")?.is_none() {
             kill(Pid::from_raw(self.child.id().cast_signed()), signal)
                 .with_context(|| format!("killing {}", self.name))?;
@@ -53,7 +53,7 @@ impl Process {
     }
 
     /// Waits until `ready` says yes. Fails with the end of the log when the process ends before or the time is over.
-    pub(super) fn wait_until(&mut self, timeout: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
+    pub fn wait_until(&mut self, timeout: Duration, mut ready: impl FnMut() -> bool) -> Result<()> {
         let deadline = Instant::now() + timeout;
         while !ready() {
             if let Some(status) = self.child.try_wait().context("asking for a process")? {
@@ -77,7 +77,7 @@ impl Drop for Process {
 }
 
 /// The last lines of a file, for messages.
-pub(super) fn tail(path: &Path, lines: usize) -> String {
+pub fn tail(path: &Path, lines: usize) -> String {
     let text =
         std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let all: Vec<&str> = text.lines().collect();
@@ -85,7 +85,7 @@ pub(super) fn tail(path: &Path, lines: usize) -> String {
 }
 
 /// Runs a command to its end. Fails with what it printed when it does not succeed.
-pub(super) fn run(mut command: Command) -> Result<String> {
+pub fn run(mut command: Command) -> Result<String> {
     let line =
         format!("{} {:?}", command.get_program().to_string_lossy(), command.get_args().collect::<Vec<_>>());
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("running {line}"))?;

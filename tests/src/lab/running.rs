@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +14,7 @@ use super::libvirt::Libvirt;
 use super::link::LinkWatch;
 use super::network::Network;
 use super::power::PowerWatch;
-use super::process::tail;
+use super::process::{Process, tail};
 use super::record::Record;
 use super::serial::Serial;
 use super::server::VirtualServer;
@@ -101,7 +102,12 @@ impl Lab {
         self.libvirt.uri()
     }
 
-    /// Starts a conductor in the lab's network.
+    /// Starts a process that ends with the lab, its output appended to `log`. Commands of [`Lab::network`] run in the
+    /// lab's network.
+    pub fn spawn(&self, name: &'static str, command: Command, log: &Path) -> Result<Process> {
+        Process::spawn(&self.record, name, command, log)
+    }
+
     /// A conductor whose automated cleaning removes metadata only.
     pub fn start_conductor(&self) -> Result<Conductor> {
         self.start_conductor_with(&["--erase-devices-priority", "0"])

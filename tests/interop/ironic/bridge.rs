@@ -1,0 +1,83 @@
+//! `tacit bridge` between Ironic and the node, as a reverse proxy: neither knows the other's network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+use tacit_tests::lab::{Lab, Process, run};
+use tacit_tests::workspace;
+
+use super::stock;
+
+const PROXY: &str = "127.0.0.1:6390";
+const STATUS: &str = "127.0.0.1:6391";
+
+/// A bridge that can be killed and started again on the same state.
+pub struct Bridge {
+    settings: PathBuf,
+    state: PathBuf,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+impl Bridge {
+    /// Starts a bridge for the lab's one node.
+    pub fn start(lab: &Lab, node: &str) -> Result<Self> {
+        let files = lab.files().join("bridge");
+        let state = files.join("state");
+        fs::create_dir_all(&files).context("making the bridge's folder")?;
+        let settings = files.join("bridge.toml");
+        fs::write(
+            &settings,
+            format!(
+                "state_dir = '{state}'\n\
+                 status_listen = '{STATUS}'\n\
+                 [ironic]\nurl = '{ironic}'\n\
+                 [proxy]\nlisten = '{PROXY}'\npublic_url = 'https://{PROXY}'\n\
+                 [defaults]\nmode = 'proxy'\n\
+                 [[node]]\nuuid = '{node}'\naddress = '{address}'\nmacs = ['{mac}']\nsystem_uuid = '{system}'\n",
+                state = state.display(),
+                ironic = stock::URL,
+                address = lab.server.address,
+                mac = lab.server.mac,
+                system = lab.server.uuid,
+            ),
+        )
+        .context("writing the bridge's settings")?;
+        let mut bridge = Self { settings, state, log: files.join("bridge.log"), process: None };
+        bridge.run(lab)?;
+        Ok(bridge)
+    }
+
+    /// Starts the killed bridge again.
+    pub fn run(&mut self, lab: &Lab) -> Result<()> {
+        let mut command = lab.network().command(workspace::tacit()?);
+        command.arg("bridge").arg("--config").arg(&self.settings);
+        let mut process = lab.spawn("tacit bridge", command, &self.log)?;
+        let network = lab.network().clone();
+        process.wait_until(Duration::from_secs(30), || {
+            let mut curl = network.command("curl");
+            // Any answer will do: healthy is another question.
+            curl.args(["-s", "-o", "/dev/null", "-m", "5", &format!("http://{STATUS}/")]);
+            run(curl).is_ok()
+        })?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// SIGKILL: no chance to save anything.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| process.end_with(Signal::SIGKILL))
+    }
+
+    /// The certificate of its authority, for the ramdisk.
+    pub fn authority(&self) -> PathBuf {
+        self.state.join("pki/ca.crt")
+    }
+
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+}

@@ -1,0 +1,146 @@
+//! Stock Ironic deploys the lab's virtual server with our ramdisk and bridge: nothing of Ironic is changed, and nothing of
+//! its settings is there for us. Ironic makes the virtual media, leads the agent, and boots the disk.
+
+mod bridge;
+mod ramdisk;
+mod record;
+mod site;
+mod stock;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use site::{MIB, Site};
+use tacit_tests::lab::run;
+
+/// What Ironic's own tests call the agent's part of a deployment.
+const OF_A_DEPLOYMENT: [&str; 5] = [
+    "deploy.get_deploy_steps",
+    "deploy.execute_deploy_step",
+    "standby.get_partition_uuids",
+    "image.install_bootloader",
+    "log.collect_system_logs",
+];
+
+#[test]
+fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
+    Site::run("ironic", |site, stages| {
+        stages.run("inspect", || {
+            site.reach("inspect", json!({}), "manageable")?;
+            let inventory = site.ironic.inventory()?.to_string();
+            for fact in [site.lab.server.mac, "TACITDISK0", "TACITLAB0001"] {
+                ensure!(inventory.contains(fact), "the inventory does not say {fact}: {inventory}");
+            }
+            Ok(())
+        })?;
+        stages.run("provide: automated cleaning", || site.reach("provide", json!({}), "available"))?;
+
+        let mark = site.lab.serial.mark();
+        stages.run("deploy with config drive", || {
+            site.choose_image(&site.lab.images.url("tiny.raw"))?;
+            let drive = json!({"configdrive": {"meta_data": {"hostname": "given-by-config-drive"}}});
+            site.reach("active", drive, "active")
+        })?;
+        stages.run("boot from disk", || site.booted("given-by-config-drive", mark))?;
+        stages.run("boot entry, logs, requests", || {
+            ensure!(
+                site.has_boot_entry("Tacit tiny")?,
+                "the firmware has no boot entry for the image's loader"
+            );
+            logs_were_collected(site)?;
+            let entries = site.record()?;
+            let commands = record::commands(&entries);
+            for command in OF_A_DEPLOYMENT {
+                ensure!(commands.contains(&command), "{command} was never sent: {commands:?}");
+            }
+            Ok(())
+        })?;
+
+        stages.run("rescue", || {
+            site.reach("rescue", json!({"rescue_password": "a-tenants-password"}), "rescue")?;
+            // What the tenant has is the machine, not the agent.
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while site.agent_answers() {
+                ensure!(Instant::now() < deadline, "the agent still answers");
+            }
+            Ok(())
+        })?;
+        let mark = site.lab.serial.mark();
+        stages.run("unrescue", || site.reach("unrescue", json!({}), "active"))?;
+        stages.run("boot from disk again", || site.booted("given-by-config-drive", mark))?;
+
+        let mark = site.lab.serial.mark();
+        stages.run("service step", || {
+            let steps = json!({"service_steps": [{"interface": "deploy", "step": "verify_devices"}]});
+            site.reach("service", steps, "active")?;
+            site.booted("given-by-config-drive", mark)
+        })?;
+
+        let mark = site.lab.serial.mark();
+        stages.run("rebuild", || {
+            site.reach("rebuild", json!({}), "active")?;
+            site.booted("tiny", mark)
+        })?;
+
+        stages.run("undeploy: automated cleaning", || {
+            site.reach("deleted", json!({}), "available")?;
+            ensure!(site.begins_blank()?, "the partition table is still there");
+            Ok(())
+        })?;
+        stages.run("silence", || site.was_silent())
+    })
+}
+
+#[test]
+fn a_killed_bridge_goes_on_and_a_killed_agent_fails_the_deployment() -> Result<()> {
+    Site::run("ironic, killed", |site, stages| {
+        stages.run("provide without cleaning", || {
+            site.ironic.set(&[("automated_clean", json!(false))])?;
+            site.reach("provide", json!({}), "available")
+        })?;
+        site.choose_image(&site.lab.images.slow_url("tiny.raw"))?;
+
+        let mark = site.lab.serial.mark();
+        stages.run("deploy: first megabytes", || {
+            site.ironic.provision("active", json!({}))?;
+            site.wait_while_deploying("6 MiB are written", || Ok(site.disk_bytes()? > 6 * MIB))
+        })?;
+        stages.run("kill -9 of the bridge, restart", || {
+            site.bridge.kill9()?;
+            site.bridge.run(&site.lab)
+        })?;
+        stages.run("deploy: to the end", || site.ironic.wait_for("active", site::A_BOOT))?;
+        stages.run("boot from disk", || site.booted("tiny", mark))?;
+
+        stages.run("rebuild: until the disk is blank", || {
+            site.ironic.provision("rebuild", json!({}))?;
+            site.wait_while_deploying("the disk is blank", || site.begins_blank())
+        })?;
+        stages.run("reset of the server: deploy failed", || {
+            site.lab.bmc.reset()?;
+            let node = site.ironic.wait_for("deploy failed", site::A_BOOT)?;
+            eprintln!("last_error: {}", node["last_error"]);
+            let reason = node["last_error"].as_str().context("there is no last_error")?;
+            ensure!(!reason.is_empty(), "last_error is empty");
+            ensure!(site.begins_blank()?, "what was broken off can boot");
+            Ok(())
+        })?;
+        stages.run("silence", || site.was_silent())
+    })
+}
+
+/// Ironic has at least one bundle, and it holds something.
+fn logs_were_collected(site: &Site) -> Result<()> {
+    let mut bundles = Vec::new();
+    for entry in std::fs::read_dir(site.ironic.deploy_logs())? {
+        bundles.push(entry?.path());
+    }
+    let bundle = bundles.first().context("Ironic collected no logs")?;
+    let mut list = Command::new("tar");
+    list.arg("tzf").arg(bundle);
+    let names = run(list)?;
+    ensure!(names.lines().count() > 1, "{} holds next to nothing:\n{names}", bundle.display());
+    Ok(())
+}
