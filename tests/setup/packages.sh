@@ -10,15 +10,16 @@ wanted=(
     qemu-system-x86 qemu-utils ovmf libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libvirt-dev   # virtual servers
     systemd-boot-efi xorriso mtools dosfstools gdisk e2fsprogs busybox-static cpio faketime zstd xz-utils kmod       # images
     nftables tcpdump iproute2 nginx openssl curl jq file                                                    # the lab's network
-    mdadm                                                                                                   # software RAID
-    lvm2 xfsprogs btrfs-progs cryptsetup-bin ntfs-3g exfatprogs f2fs-tools udftools squashfs-tools                  # what the metadata wipe
+    mdadm dmsetup                                                                                           # software RAID, stacks of volumes
+    lvm2 xfsprogs btrfs-progs cryptsetup-bin ntfs-3g exfatprogs f2fs-tools udftools squashfs-tools erofs-utils      # what the metadata wipe
     jfsutils nilfs-tools ocfs2-tools gfs2-utils bcache-tools testdisk                                               # is checked against
     dmidecode                                                                                            # what the inventory is compared with
     mmdebstrap                                                                                              # the demo's Debian
 )
 [ $# = 0 ] || wanted=("$@")
-# Debian 13 has libvirt's storage driver (virtual media live in a storage pool) in a package of its own.
-[ $# = 0 ] && [ "${VERSION_ID:-12}" -ge 13 ] && wanted+=(libvirt-daemon-driver-storage)
+# Debian 13 has libvirt's storage driver (virtual media live in a storage pool) and the tools for cramfs in packages of
+# their own.
+[ $# = 0 ] && [ "${VERSION_ID:-12}" -ge 13 ] && wanted+=(libvirt-daemon-driver-storage util-linux-extra)
 
 installed() { dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 missing=()

@@ -7,6 +7,7 @@
 
 pub mod capture;
 pub mod desk;
+pub mod guest;
 pub mod lab;
 pub mod stages;
 pub mod workspace;
