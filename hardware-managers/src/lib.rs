@@ -10,6 +10,7 @@
 mod boot;
 mod burnin;
 mod chain;
+mod checksum;
 mod drives;
 mod erase;
 mod health;
@@ -28,11 +29,9 @@ pub use boot::{
 #[cfg(any(test, feature = "simulators"))]
 #[doc(hidden)]
 pub use drives::simulated;
-pub use health::update_firmware;
 pub use hints::{
     AmbiguityPolicy, RootDeviceError, RootDeviceHints, select_root_device, select_root_device_with,
 };
-pub use inject::{FileSource, inject_files};
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub use machine::fuzz_smbios;
@@ -41,7 +40,7 @@ pub use machine::{
 };
 pub use managers::{
     BrokenManager, DeviceAnswer, DeviceFailure, DeviceKind, GenericHardwareManager, HardwareManager,
-    IntelCnaHardwareManager, InventoryPart, Managers, MellanoxDeviceHardwareManager, StepContext, StepError,
-    StepFamily, StepObserver, StepOutcome, SupportLevel,
+    IntelCnaHardwareManager, InventoryPart, Managers, MellanoxDeviceHardwareManager, RemoteFile, Route,
+    StepContext, StepError, StepFamily, StepObserver, StepOutcome, SupportLevel,
 };
 pub use wipe::SkipList;

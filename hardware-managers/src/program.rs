@@ -4,13 +4,18 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Most bytes that are kept of what a program prints, of each of its two outputs.
-const MAX_OUTPUT: u64 = 64 << 10;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+/// Most bytes that are kept of what a program prints, of each of its two outputs: one half from the beginning, the other
+/// from the end.
+const MAX_OUTPUT: usize = 64 << 10;
 /// How often it is looked whether a program has ended.
 const LOOK: Duration = Duration::from_millis(10);
 /// Where programs are looked for besides `PATH`, which a ramdisk's first process may not have.
@@ -31,7 +36,7 @@ pub(crate) enum ProgramError {
     Cancelled { command: String },
 }
 
-/// What a program printed, both outputs one after the other, cut at a bound.
+/// What a program printed, both outputs one after the other, each without its middle where it is long.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) text: String,
@@ -60,7 +65,9 @@ pub(crate) fn run(
         .stderr(Stdio::piped())
         .env_clear()
         .env("LC_ALL", "C")
-        .env("PATH", FOLDERS.join(":"));
+        .env("PATH", FOLDERS.join(":"))
+        // What it starts is killed with it.
+        .process_group(0);
     if let Some(folder) = folder {
         command.current_dir(folder);
     }
@@ -109,7 +116,7 @@ fn wait(
             return Ok(Some(status));
         }
         if Instant::now() >= end || cancelled() {
-            child.kill()?;
+            kill_all(child)?;
             child.wait()?;
             return Ok(None);
         }
@@ -117,12 +124,38 @@ fn wait(
     }
 }
 
-/// Reads to the end, so that the program never blocks, and keeps the beginning.
+/// The program and what it has started, as far as that has not left its group.
+fn kill_all(child: &mut Child) -> io::Result<()> {
+    let group = i32::try_from(child.id()).expect("the kernel's process ids are positive i32");
+    match killpg(Pid::from_raw(group), Signal::SIGKILL) {
+        Ok(()) => Ok(()),
+        Err(_) => child.kill(),
+    }
+}
+
+/// Reads to the end, so that the program never blocks, and keeps the beginning and the end.
 fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     thread::spawn(move || {
+        const HALF: usize = MAX_OUTPUT / 2;
         let mut kept = Vec::new();
-        let ended = from.by_ref().take(MAX_OUTPUT).read_to_end(&mut kept);
-        if let Err(error) = ended.and_then(|_| io::copy(&mut from, &mut io::sink())) {
+        let ended = from.by_ref().take(HALF as u64).read_to_end(&mut kept).and_then(|_| {
+            let (mut tail, mut piece) = (Vec::new(), [0; 4096]);
+            loop {
+                match from.read(&mut piece) {
+                    Ok(0) => break,
+                    Ok(read) => tail.extend_from_slice(&piece[..read]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+                // Not each time, which would move all of it for every piece.
+                if tail.len() > 2 * HALF {
+                    tail.drain(..tail.len() - HALF);
+                }
+            }
+            kept.extend_from_slice(&tail[tail.len().saturating_sub(HALF)..]);
+            Ok(())
+        });
+        if let Err(error) = ended {
             tracing::debug!(%error, "a program's output was cut off");
         }
         String::from_utf8_lossy(&kept).into_owned()
@@ -172,8 +205,28 @@ mod tests {
 
     #[test]
     fn a_program_that_prints_without_end_is_bounded() {
-        let output = shell("head -c 10000000 /dev/zero", LONG).unwrap();
-        assert_eq!(output.text.len() as u64, MAX_OUTPUT);
+        let output = shell("echo first; head -c 10000000 /dev/zero; echo last", LONG).unwrap();
+        assert_eq!(output.text.len(), MAX_OUTPUT);
+        assert!(output.text.starts_with("first\n") && output.text.ends_with("last\n"));
+    }
+
+    #[test]
+    fn what_it_started_is_killed_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let script = format!("sleep 1000 & echo $! >{0}.new; mv {0}.new {0}; wait", pid.display());
+        let error = run("sh", &["-c".into(), script.into()], None, LONG, &|| pid.exists()).unwrap_err();
+        assert!(matches!(error, ProgramError::Cancelled { .. }), "{error}");
+        let stat = format!("/proc/{}/stat", std::fs::read_to_string(&pid).unwrap().trim());
+        let lives = || {
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+        };
+        let end = Instant::now() + Duration::from_secs(10);
+        while lives() && Instant::now() < end {
+            thread::yield_now();
+        }
+        assert!(!lives());
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod root_device;
 mod signature;
 mod standby;
 mod start;
+mod step_files;
 mod steps;
 mod system;
 mod table;

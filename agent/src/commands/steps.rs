@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use tacit_hardware::{StepContext, StepError, StepFamily, StepObserver};
+use tacit_hardware::{RemoteFile, StepContext, StepError, StepFamily, StepObserver};
 use tacit_protocol::error::DiskState;
 use tacit_protocol::v2::{Progress, ProgressUnit};
 
+use super::step_files;
 use super::table::Call;
-use crate::jobs::{CommandError, JobContext};
+use crate::jobs::CommandError;
 
 /// What the three families of steps differ in.
 pub(super) struct Family {
@@ -51,7 +52,7 @@ impl Family {
         if let Some(Value::Object(own)) = step.get("args") {
             args.extend(own.clone());
         }
-        let observer = Observer { job: call.job, step: name };
+        let observer = Observer { call, step: name };
         let context = StepContext { node, ports, args: &args, observer: &observer };
         let outcome = call.agent.managers.run_step(name, &context).map_err(|error| {
             // A step of our own tells more than the dispatch between us can carry.
@@ -89,6 +90,7 @@ pub(super) fn from_step(step: &str, error: &StepError) -> CommandError {
     failure.error.code = error.code();
     failure.error.message = error.message().to_owned();
     failure.error.retry = error.retry();
+    failure.error.proofs = error.proofs().to_vec();
     failure.error.disk = if error.disk_touched() { DiskState::NotBootable } else { DiskState::Untouched };
     if matches!(error, StepError::Cancelled { .. } | StepError::Stopped { .. } | StepError::Halted { .. }) {
         failure.ending = crate::jobs::Ending::Cancelled;
@@ -122,16 +124,31 @@ fn python(value: &Value) -> String {
     }
 }
 
-/// Passes what a hardware manager tells on to the operation.
+/// The running operation as a step sees it.
 struct Observer<'a> {
-    job: &'a JobContext,
+    call: &'a Call<'a>,
     step: &'a str,
+}
+
+impl Observer<'_> {
+    /// What the step hears of a failure of ours; the whole of it is kept beside.
+    fn tell(&self, failure: CommandError) -> StepError {
+        let told = StepError::Failed {
+            class: "CommandExecutionError",
+            code: 500,
+            message: "Command execution failed",
+            details: failure.error.details.clone(),
+            retry: failure.error.retry,
+            touched: false,
+        };
+        self.call.job.set_failure(failure);
+        told
+    }
 }
 
 impl StepObserver for Observer<'_> {
     fn progress(&self, stage: &str, device: &str, done: u64, total: u64, unit: ProgressUnit) {
-        self.job.disk_touched();
-        self.job.progress(Progress {
+        self.call.job.progress(Progress {
             step: self.step.to_owned(),
             stage: stage.to_owned(),
             device: Some(device.to_owned()),
@@ -143,7 +160,15 @@ impl StepObserver for Observer<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.job.cancelled()
+        self.call.job.cancelled()
+    }
+
+    fn about_to_write(&self) -> Result<(), StepError> {
+        self.call.job.touch_disk().map_err(|failure| self.tell(failure))
+    }
+
+    fn fetch(&self, wanted: &RemoteFile<'_>) -> Result<Vec<u8>, StepError> {
+        step_files::fetch(self.call.agent, self.call.job, wanted).map_err(|failure| self.tell(failure))
     }
 }
 

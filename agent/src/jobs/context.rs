@@ -89,15 +89,6 @@ impl JobContext {
         self.touched.get_or_init(|| self.journal_touch()).clone()
     }
 
-    /// The same for those that cannot be held back, because they tell of what they do already: a journal that cannot
-    /// be written is logged.
-    pub fn disk_touched(&self) {
-        self.touched.get_or_init(|| {
-            self.journal_touch().unwrap_or_else(|error| tracing::error!(operation = self.id, "{error}"));
-            Ok(())
-        });
-    }
-
     fn journal_touch(&self) -> Result<(), CommandError> {
         self.jobs.upgrade().map_or(Ok(()), |jobs| jobs.mark_disk_touched(&self.id))
     }

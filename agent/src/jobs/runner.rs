@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use tacit_protocol::error::DiskState;
+use tacit_protocol::error::{DiskState, OperationError};
 use tacit_protocol::v2::{EventKind, OperationState};
 use tokio::sync::watch;
 
@@ -208,7 +208,9 @@ impl Jobs {
             record.shown_name = name.to_owned();
         }
         record.finished_at = Some(unix_time());
-        let kind = EventKind::Finished { state: record.state, error: record.error.clone() };
+        // Events are kept for long and for many: who wants the proofs asks for the operation.
+        let told = record.error.clone().map(|error| OperationError { proofs: Vec::new(), ..error });
+        let kind = EventKind::Finished { state: record.state, error: told };
         self.save(&state);
         drop(state);
         self.events.push(Some(id), kind);
@@ -369,7 +371,7 @@ mod tests {
         let jobs = jobs(directory.path());
         let context = running(&jobs, "a");
         jobs.run(&context, None, |job| {
-            job.disk_touched();
+            job.touch_disk().unwrap();
             panic!("boom")
         });
         assert_eq!(jobs.get(Front::V2, "a").unwrap().error.unwrap().disk, DiskState::NotBootable);
@@ -384,7 +386,7 @@ mod tests {
             panic!("it does not run")
         };
         first.run(&context, None, |_| Ok(Value::Null));
-        running(&first, "a").disk_touched();
+        running(&first, "a").touch_disk().unwrap();
         let after = jobs(directory.path());
         assert_eq!(after.get(Front::V2, "a").unwrap().error.unwrap().disk, DiskState::NotBootable);
     }
@@ -403,7 +405,7 @@ mod tests {
         assert_eq!(error.disk, DiskState::Untouched);
 
         let context = running(&before, "b");
-        context.disk_touched();
+        context.touch_disk().unwrap();
         let after = jobs(directory.path());
         assert_eq!(after.get(Front::V2, "b").unwrap().error.unwrap().disk, DiskState::NotBootable);
         assert_eq!(after.list(Front::V2).len(), 2);

@@ -62,3 +62,38 @@ fn a_broken_manager_stops_steps_and_images_but_not_the_agent() {
     }
     assert_eq!(agent.get("/v1/status").status, 200);
 }
+
+/// Tells how far it is, and does not end.
+const SLOW: &str = r#"#!/bin/sh
+case "$1" in
+describe) echo '{"message":"description","protocol":1,"name":"slow","version":"1"}';;
+evaluate) echo '{"message":"support","level":3}';;
+steps) printf '%s' '{"message":"steps","steps":[{"step":"look","interface":"deploy","clean":0,"destructive":false},'
+ echo '{"step":"change","interface":"deploy","clean":0,"destructive":true}]}';;
+run_step) echo '{"message":"progress","stage":"'"$2"'","device":"/dev/sda","done":1,"total":9}'; exec sleep 600;;
+esac
+"#;
+
+#[test]
+fn only_a_step_that_may_write_leaves_a_disk_in_doubt() {
+    for (step, disk) in [("look", "untouched"), ("change", "not-bootable")] {
+        let mut agent = TestAgent::start();
+        agent.add_manager("slow", SLOW);
+        let node = json!({"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"});
+        let step = json!({"step": step, "interface": "deploy"});
+        let params = json!({"step": step, "node": node, "ports": []});
+        let request = json!({"command": "clean.execute_clean_step", "params": params});
+        assert_eq!(agent.put("/v2/operations/slow", &request).status, 201);
+        let mut after = 0;
+        loop {
+            let page = agent.get(&format!("/v2/events?after={after}&wait=60")).json();
+            if page["events"].as_array().unwrap().iter().any(|event| event["kind"] == "progress") {
+                break;
+            }
+            after = page["last"].as_u64().unwrap();
+        }
+        agent.kill_and_restart();
+        let operation = agent.get("/v2/operations/slow").json();
+        assert_eq!(operation["error"]["disk"], disk, "{operation}");
+    }
+}

@@ -16,5 +16,7 @@ mod settings;
 
 use crate::managers::StepSpecification;
 
+pub(crate) use gpu::{GPU, can_burn_gpus};
+
 pub(crate) const STEPS: &[StepSpecification] =
     &[cpu::STEP, memory::STEP, disk::STEP, network::STEP, gpu::STEP];

@@ -1,18 +1,22 @@
-//! `burnin_network`: a stream of blocks that say what they are, on connections that the partner opens.
+//! `burnin_network`: a stream of blocks that say what they are, on connections that somebody else opens.
 //!
-//! A node opens no connection, so both roles listen, and only for the partner's address. Who connects first sends as
-//! the reader's partner and receives as the writer's; in the second half the roles are swapped, on a second
-//! connection. Two nodes that burn in each other are joined by whoever may reach both. The stream is made of
-//! blocks of 64 KiB: their number from 0 on (8 bytes, little-endian), noise, and the CRC-32 of both (4 bytes).
+//! A node opens no connection, so both roles listen, and a joiner, who may reach both, connects to the two and carries
+//! bytes from one to the other; a partner that may open connections can call a node itself. The test has two halves, a
+//! connection each: the writer sends in the first, the reader in the second. What goes over them is in docs/burn-in.md.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+mod half;
+mod stream;
+mod wire;
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::noise::Noise;
+use self::half::{Carried, Half};
+use self::wire::{Direction, Hello};
 use super::run::{Shared, Total, failed, report, run};
 use super::settings::{Settings, invalid};
 use crate::machine::Machine;
@@ -30,11 +34,6 @@ pub(super) const STEP: StepSpecification = StepSpecification {
 };
 
 const PORT: u16 = 9000;
-const BLOCK: usize = 64 << 10;
-/// A stream that stands still so long has failed.
-const STALL: Duration = Duration::from_secs(30);
-/// How often a listener without a caller looks at the clock.
-const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -42,6 +41,15 @@ enum Role {
     Reader,
     /// Sends first.
     Writer,
+}
+
+/// Who tests the network with whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pair {
+    role: Role,
+    partner: IpAddr,
+    /// Who connects, when it is not the partner.
+    joiner: Option<IpAddr>,
 }
 
 fn burnin_network(_: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
@@ -54,15 +62,24 @@ fn burnin_network(_: &Machine, context: &StepContext<'_>) -> Result<Value, StepE
                     agent_burnin_fio_network_config";
         return Err(invalid("fio_network_pairing_backend_url", text.to_owned()));
     }
-    let (role, partner) = pair(settings.value("fio_network_config"))?;
-    let listener = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT)))
-        .map_err(|error| failed(format!("cannot listen at port {PORT}: {error}")))?;
-    let outcome = burn(context, &listener, role, partner, runtime, patience);
-    report("burnin_network", file.as_deref(), outcome)
+    let pair = pair(settings.value("fio_network_config"))?;
+    let listener = listen().map_err(|error| failed(format!("cannot listen at port {PORT}: {error}")))?;
+    report("burnin_network", file.as_deref(), burn(context, &listener, pair, runtime, patience))
 }
 
-/// `{"role": "reader", "partner": "192.0.2.7"}`, as an object or as its text.
-fn pair(value: &Value) -> Result<(Role, IpAddr), StepError> {
+/// On all addresses, also where the kernel has no IPv6.
+fn listen() -> io::Result<TcpListener> {
+    TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT))).or_else(|error| {
+        if error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32) {
+            TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)))
+        } else {
+            Err(error)
+        }
+    })
+}
+
+/// `{"role": "reader", "partner": "192.0.2.7", "joiner": "192.0.2.1"}`, as an object or as its text.
+fn pair(value: &Value) -> Result<Pair, StepError> {
     let wrong = |problem: String| invalid("fio_network_config", problem);
     let object = match value {
         Value::String(text) => serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?,
@@ -73,204 +90,68 @@ fn pair(value: &Value) -> Result<(Role, IpAddr), StepError> {
         Some("writer") => Role::Writer,
         _ => return Err(wrong(format!("role must be reader or writer, not {}", object["role"]))),
     };
-    let partner = object["partner"].as_str().and_then(|text| text.parse().ok());
-    let partner = partner.ok_or_else(|| {
-        wrong(format!(
-            "partner must be an IP address, because no name is looked up, not {}",
-            object["partner"]
-        ))
-    })?;
-    Ok((role, partner))
+    let address = |name: &str| {
+        let address = object[name].as_str().and_then(|text| text.parse::<IpAddr>().ok());
+        address.ok_or_else(|| {
+            let found = &object[name];
+            wrong(format!("{name} must be an IP address, because no name is looked up, not {found}"))
+        })
+    };
+    let joiner = if object["joiner"].is_null() { None } else { Some(address("joiner")?) };
+    Ok(Pair { role, partner: address("partner")?, joiner })
 }
 
 fn burn(
     context: &StepContext<'_>,
     listener: &TcpListener,
-    role: Role,
-    partner: IpAddr,
+    pair: Pair,
     runtime: Duration,
     patience: Duration,
 ) -> Result<Value, StepError> {
-    let shared = Shared::new(None);
-    let halves = if role == Role::Reader { [receive, send] } else { [send, receive] };
+    let (shared, carried) = (Shared::new(None), Mutex::new(Vec::new()));
+    let directions = match pair.role {
+        Role::Reader => [Direction::Receive, Direction::Send],
+        Role::Writer => [Direction::Send, Direction::Receive],
+    };
     let work = || {
-        for (name, half) in ["first", "second"].into_iter().zip(halves) {
-            let outcome = accept(&shared, listener, partner, patience).and_then(|stream| match stream {
-                Some(stream) => half(&shared, stream, runtime),
-                None => Ok(()),
-            });
-            if let Err(error) = outcome {
-                shared.fail(format!("partner {partner}, {name} half: {error}"));
-                return;
+        for (half, direction) in (1..).zip(directions) {
+            let runtime_ms = u64::try_from(runtime.as_millis()).unwrap_or(u64::MAX);
+            let hello = Hello { half, direction, runtime_ms };
+            let caller = pair.joiner.unwrap_or(pair.partner);
+            let half = Half { shared: &shared, listener, caller, hello, patience };
+            match half.run() {
+                Ok(done) => carried.lock().unwrap_or_else(PoisonError::into_inner).push(done),
+                Err(error) if error.kind() == ErrorKind::Interrupted => return,
+                Err(error) => {
+                    let (partner, half, word) = (pair.partner, hello.half, direction.word());
+                    shared.fail(format!("partner {partner}, half {half} ({word}): {error}"));
+                    return;
+                }
             }
         }
     };
     let seconds = runtime.as_secs().saturating_mul(2);
     let mut found = run(context, "network", Total::Seconds(seconds), &shared, vec![Box::new(work)])?;
+    let carried = carried.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // Proof of both directions, or it has not passed.
+    if carried.len() != directions.len() || carried.iter().any(|half| half.bytes == 0) {
+        return Err(failed(format!("partner {}: not all of the test was run", pair.partner)));
+    }
     found["bytes"] = found["done"].take();
-    found["partner"] = json!(partner.to_string());
+    found["partner"] = json!(pair.partner.to_string());
+    found["halves"] = carried.iter().map(describe).collect();
     Ok(found)
 }
 
-/// The partner's connection; `None` when the step was stopped. Others are closed at once.
-fn accept(
-    shared: &Shared,
-    listener: &TcpListener,
-    partner: IpAddr,
-    patience: Duration,
-) -> io::Result<Option<TcpStream>> {
-    listener.set_nonblocking(true)?;
-    let end = Instant::now() + patience;
-    while !shared.is_stopped() {
-        match listener.accept() {
-            Ok((stream, from)) if from.ip().to_canonical() == partner => {
-                stream.set_nonblocking(false)?;
-                stream.set_read_timeout(Some(STALL))?;
-                stream.set_write_timeout(Some(STALL))?;
-                return Ok(Some(stream));
-            }
-            Ok((_, from)) => tracing::warn!("{from} is not the partner: closed"),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOOK),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if Instant::now() >= end {
-            return Err(io::Error::other(format!("it did not connect within {} s", patience.as_secs())));
-        }
-    }
-    Ok(None)
-}
-
-fn make(block: &mut [u8], number: u64) {
-    let (body, sum) = block.split_at_mut(BLOCK - 4);
-    body[..8].copy_from_slice(&number.to_le_bytes());
-    Noise::new(number).fill(&mut body[8..]);
-    sum.copy_from_slice(&crc32fast::hash(body).to_le_bytes());
-}
-
-fn check(block: &[u8], number: u64) -> io::Result<()> {
-    let (body, sum) = block.split_at(BLOCK - 4);
-    if sum != crc32fast::hash(body).to_le_bytes() {
-        return Err(io::Error::other(format!("block {number} is damaged")));
-    }
-    let found = u64::from_le_bytes(body[..8].try_into().expect("eight bytes"));
-    if found == number {
-        Ok(())
-    } else {
-        Err(io::Error::other(format!("block {found} came in the place of {number}")))
-    }
-}
-
-/// Until the time is over; a partner that leaves before that has failed.
-fn receive(shared: &Shared, mut stream: TcpStream, runtime: Duration) -> io::Result<()> {
-    let end = Instant::now() + runtime;
-    let mut block = vec![0; BLOCK];
-    for number in 0.. {
-        if Instant::now() >= end || shared.is_stopped() {
-            break;
-        }
-        stream.read_exact(&mut block)?;
-        check(&block, number)?;
-        shared.add(BLOCK as u64);
-    }
-    Ok(())
-}
-
-fn send(shared: &Shared, mut stream: TcpStream, runtime: Duration) -> io::Result<()> {
-    let end = Instant::now() + runtime;
-    let mut block = vec![0; BLOCK];
-    for number in 0.. {
-        if Instant::now() >= end || shared.is_stopped() {
-            break;
-        }
-        make(&mut block, number);
-        stream.write_all(&block)?;
-        shared.add(BLOCK as u64);
-    }
-    Ok(())
+fn describe(half: &Carried) -> Value {
+    let seconds = half.time.as_secs_f64();
+    json!({
+        "direction": half.direction.word(),
+        "bytes": half.bytes,
+        "seconds": seconds,
+        "bytes_per_second": (half.bytes as f64 / seconds.max(0.001)).round(),
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use serde_json::Map;
-
-    use super::*;
-    use crate::managers::StepObserver;
-
-    struct Silent;
-
-    impl StepObserver for Silent {
-        fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: tacit_model::ProgressUnit) {}
-
-        fn cancelled(&self) -> bool {
-            false
-        }
-    }
-
-    fn listen() -> (TcpListener, SocketAddr) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        (listener, address)
-    }
-
-    fn burn_with(listener: &TcpListener, role: Role, runtime: u64) -> Result<Value, StepError> {
-        let args = Map::new();
-        let context = StepContext { node: &json!({}), ports: &json!([]), args: &args, observer: &Silent };
-        let partner = IpAddr::from(Ipv4Addr::LOCALHOST);
-        burn(&context, listener, role, partner, Duration::from_millis(runtime), Duration::from_secs(20))
-    }
-
-    #[test]
-    fn both_roles_carry_blocks_on_connections_of_the_partner() {
-        for role in [Role::Reader, Role::Writer] {
-            let (listener, address) = listen();
-            let partner = thread::spawn(move || {
-                let shared = Shared::new(None);
-                let long = Duration::from_secs(60);
-                // The partner does the opposite until the node has had enough and closes.
-                let halves = if role == Role::Reader { [send, receive] } else { [receive, send] };
-                halves.map(|half| half(&shared, TcpStream::connect(address).unwrap(), long).is_err())
-            });
-            let found = burn_with(&listener, role, 300).unwrap();
-            assert!(found["bytes"].as_u64().unwrap() > 2 * BLOCK as u64, "{found}");
-            assert_eq!(partner.join().unwrap(), [true, true]);
-        }
-    }
-
-    #[test]
-    fn damage_and_loss_are_told() {
-        let (listener, address) = listen();
-        let partner = thread::spawn(move || {
-            let mut stream = TcpStream::connect(address).unwrap();
-            let mut block = vec![0; BLOCK];
-            make(&mut block, 0);
-            stream.write_all(&block).unwrap();
-            make(&mut block, 2);
-            stream.write_all(&block).unwrap();
-            stream
-        });
-        let error = burn_with(&listener, Role::Reader, 60_000).unwrap_err().details();
-        assert!(error.contains("first half: block 2 came in the place of 1"), "{error}");
-        drop(partner.join().unwrap());
-        let mut block = vec![0; BLOCK];
-        make(&mut block, 5);
-        block[100] ^= 1;
-        assert!(check(&block, 5).unwrap_err().to_string().contains("damaged"));
-    }
-
-    #[test]
-    fn only_pairs_that_need_no_call_are_taken() {
-        let good = json!({"role": "writer", "partner": "192.0.2.7"});
-        assert_eq!(pair(&good).unwrap(), (Role::Writer, "192.0.2.7".parse().unwrap()));
-        assert!(pair(&json!(good.to_string())).is_ok());
-        for bad in [
-            json!(null),
-            json!({"role": "both", "partner": "::1"}),
-            json!({"role": "reader", "partner": "host"}),
-        ] {
-            assert!(pair(&bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -4,9 +4,7 @@ mod firmware;
 mod limits;
 mod verify;
 
-pub use firmware::update_firmware;
-
-use crate::managers::{Argument, DRY_RUN, StepSpecification};
+use crate::managers::{Argument, DRY_RUN, StepSpecification, TRANSPORT, VERIFY_CA};
 
 pub(crate) const STEPS: &[StepSpecification] = &[
     StepSpecification {
@@ -51,7 +49,7 @@ pub(crate) const STEPS: &[StepSpecification] = &[
             Argument {
                 name: "images",
                 description: "List of {url, checksum, model, version, slot}: URL or path in the ramdisk; \
-                              SHA-256 or SHA-512 of the file in hexadecimal; pattern with * and ? for the model of \
+                              SHA-256, SHA-384 or SHA-512 of the file in hexadecimal; pattern with * and ? for the model of \
                               the NVMe drives it is for; revision that it brings; slot, if not chosen by the agent.",
                 required: true,
             },
@@ -61,8 +59,10 @@ pub(crate) const STEPS: &[StepSpecification] = &[
                               default.",
                 required: false,
             },
+            TRANSPORT,
+            VERIFY_CA,
             DRY_RUN,
         ],
-        run: |machine, context| update_firmware(machine, context, None),
+        run: firmware::run,
     },
 ];

@@ -9,7 +9,8 @@ mod place;
 mod request;
 mod step;
 mod template;
+#[cfg(test)]
+mod tests;
 mod tree;
 
-pub(crate) use step::STEPS;
-pub use step::{FileSource, inject_files};
+pub(crate) use step::{INJECT_FILES, STEPS, priority};

@@ -10,8 +10,14 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::tree::Tree;
 
-/// File systems that systems are installed on; the first that mounts is it.
-const TYPES: [&str; 4] = ["ext4", "xfs", "btrfs", "vfat"];
+/// File systems that systems are installed on, the first that mounts is it; and the option without which even a
+/// read-only mount writes, because it replays the journal of a system that was not shut down.
+const TYPES: [(&str, Option<&str>); 4] = [
+    ("ext4", Some("noload")),
+    ("xfs", Some("norecovery")),
+    ("btrfs", Some("rescue=nologreplay")),
+    ("vfat", None),
+];
 /// Where a ramdisk keeps what lasts until it ends.
 const FOLDERS: [&str; 2] = ["/run", "/tmp"];
 
@@ -43,8 +49,9 @@ impl Mounted {
             flags |= MsFlags::MS_RDONLY;
         }
         let mut reasons = Vec::new();
-        for kind in TYPES {
-            match mount(Some(node), &mounted.at, Some(kind), flags, None::<&str>) {
+        for (kind, untouched) in TYPES {
+            let options = untouched.filter(|_| intent == Intent::Read);
+            match mount(Some(node), &mounted.at, Some(kind), flags, options) {
                 Ok(()) => {
                     // From here on dropping has something to unmount.
                     mounted.tree = Some(Tree::open(&mounted.at)?);

@@ -4,10 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-const KEYS: [&str; 8] = ["path", "partition", "content", "deleted", "mode", "dirmode", "owner", "group"];
+use crate::checksum::Checksum;
+
+const KEYS: [&str; 9] =
+    ["path", "partition", "content", "checksum", "deleted", "mode", "dirmode", "owner", "group"];
 /// Longest path that a file system call takes, with its closing zero.
 const MAX_PATH: usize = 4096;
-/// Largest file that travels inside a request, in bytes.
+/// What all files of a step may have together, in bytes: they are in memory until they are written.
 pub(super) const MAX_CONTENT: usize = 64 << 20;
 
 /// One file.
@@ -35,8 +38,8 @@ pub(super) enum Partition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Write(Vec<u8>),
-    /// From this URL, whose placeholders are still in it.
-    Fetch(String),
+    /// From this URL, whose placeholders are still in it, if it has this digest.
+    Fetch(String, Checksum),
     Delete,
 }
 
@@ -44,6 +47,14 @@ impl FileRequest {
     /// `/etc/motd`.
     pub(super) fn shown(&self) -> String {
         format!("/{}", self.path.join("/"))
+    }
+
+    /// Length of the content that came with the request.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.action {
+            Action::Write(content) => content.len(),
+            Action::Fetch(..) | Action::Delete => 0,
+        }
     }
 }
 
@@ -70,6 +81,9 @@ pub(super) fn parse(node: &Value, files: Option<&Value>) -> Result<Vec<FileReque
             }
             Some(other) => problems.push(format!("{name} must be a list, not {other}")),
         }
+    }
+    if requests.iter().map(FileRequest::bytes).fold(0, usize::saturating_add) > MAX_CONTENT {
+        problems.push(format!("the files are larger than {MAX_CONTENT} bytes together"));
     }
     if problems.is_empty() { Ok(requests) } else { Err(problems) }
 }
@@ -133,23 +147,39 @@ fn action(entry: &Map<String, Value>) -> Result<Action, String> {
         Some(Value::Bool(deleted)) => *deleted,
         Some(other) => return Err(format!("deleted must be true or false, not {other}")),
     };
-    match entry.get("content") {
-        None | Some(Value::Null) if deleted => Ok(Action::Delete),
-        None | Some(Value::Null) => Err("either content or deleted must be given".to_owned()),
-        Some(Value::String(_)) if deleted => Err("a file cannot have content and be deleted".to_owned()),
-        Some(Value::String(url)) if url.contains("://") => Ok(Action::Fetch(url.clone())),
-        Some(Value::String(text)) => {
-            if text.len() / 4 * 3 > MAX_CONTENT {
-                return Err(format!("content is larger than {MAX_CONTENT} bytes"));
-            }
-            let plain: String = text.split_ascii_whitespace().collect();
-            STANDARD
-                .decode(plain)
-                .map(Action::Write)
-                .map_err(|error| format!("content is no base64: {error}"))
+    let checksum = match entry.get("checksum") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let parsed = value.as_str().and_then(Checksum::parse);
+            Some(parsed.ok_or_else(|| format!("checksum must be {}", Checksum::FORM))?)
         }
-        Some(other) => Err(format!("content must be text, not {other}")),
+    };
+    match (entry.get("content"), checksum) {
+        (None | Some(Value::Null), Some(_)) => Err("a checksum needs content".to_owned()),
+        (None | Some(Value::Null), None) if deleted => Ok(Action::Delete),
+        (None | Some(Value::Null), None) => Err("either content or deleted must be given".to_owned()),
+        (Some(Value::String(_)), _) if deleted => Err("a file cannot have content and be deleted".to_owned()),
+        (Some(Value::String(url)), checksum) if url.contains("://") => match checksum {
+            Some(checksum) => Ok(Action::Fetch(url.clone(), checksum)),
+            None => Err(format!("content behind a URL needs a checksum: {}", Checksum::FORM)),
+        },
+        (Some(Value::String(text)), checksum) => {
+            let content = decode(text)?;
+            if checksum.is_some_and(|checksum| !checksum.is_of(&content)) {
+                return Err("content does not have its checksum".to_owned());
+            }
+            Ok(Action::Write(content))
+        }
+        (Some(other), _) => Err(format!("content must be text, not {other}")),
     }
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, String> {
+    if text.len() / 4 * 3 > MAX_CONTENT {
+        return Err(format!("content is larger than {MAX_CONTENT} bytes"));
+    }
+    let plain: String = text.split_ascii_whitespace().collect();
+    STANDARD.decode(plain).map_err(|error| format!("content is no base64: {error}"))
 }
 
 /// A path's names. `.` and `..` say nothing that a plain path could not say, and are refused.
@@ -207,6 +237,15 @@ mod tests {
     }
 
     #[test]
+    fn what_all_files_have_together_is_bounded() {
+        let third = STANDARD.encode(vec![0; MAX_CONTENT / 3]);
+        let file = json!({"path": "/a/b", "content": third});
+        assert!(parse(&json!({}), Some(&json!([file, file, file]))).is_ok());
+        let problems = parse(&json!({}), Some(&json!([file, file, file, file]))).unwrap_err();
+        assert!(problems[0].contains("together"), "{problems:?}");
+    }
+
+    #[test]
     fn paths_that_lead_elsewhere_are_refused() {
         for path in ["etc/motd", "/", "/etc/", "/etc/../x/y", "/./a/b", "", "/a/\0"] {
             let problems = parsed(json!({"path": path, "deleted": true})).unwrap_err();
@@ -221,6 +260,10 @@ mod tests {
             {"path": "/a/b", "content": "YQ==", "deleted": true, "partition": "sda1"},
             7,
             {"content": 1, "partition": 0, "owner": -1},
+            {"path": "/a/c", "content": "https://h/c"},
+            {"path": "/a/d", "content": "https://h/d", "checksum": "d41d8cd98f00b204e9800998ecf8427e"},
+            {"path": "/a/e", "content": "YQ==", "checksum": "0".repeat(64)},
+            {"path": "/a/f", "deleted": true, "checksum": "0".repeat(64)},
         ]);
         let problems = parse(&json!({"properties": {"inject_files": {}}}), Some(&files)).unwrap_err();
         let all = problems.join("; ");
@@ -237,6 +280,10 @@ mod tests {
             "files[3]: partition must be above 0",
             "files[3]: owner must be",
             "files[3]: content must be text",
+            "files[4]: content behind a URL needs a checksum",
+            "files[5]: checksum must be",
+            "files[6]: content does not have its checksum",
+            "files[7]: a checksum needs content",
         ] {
             assert!(all.contains(expected), "{expected}: {all}");
         }

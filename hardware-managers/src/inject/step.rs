@@ -1,5 +1,6 @@
-//! The step itself: check, find the file systems, write, prove.
+//! The step itself: check, find the file systems, fetch, write, prove.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,13 +12,14 @@ use super::place::find;
 use super::request::{Action, FileRequest, MAX_CONTENT, parse};
 use super::template::expand;
 use crate::machine::Machine;
-use crate::managers::{Argument, DRY_RUN, StepContext, StepError, StepSpecification};
+use crate::managers::{
+    Argument, DRY_RUN, RemoteFile, Route, StepContext, StepError, StepSpecification, TRANSPORT, VERIFY_CA,
+};
 
-/// Brings the content behind a URL, at most so many bytes of it, or says why it cannot.
-pub type FileSource<'a> = &'a dyn Fn(&str, usize) -> Result<Vec<u8>, String>;
+pub(crate) const INJECT_FILES: &str = "inject_files";
 
 pub(crate) const STEPS: &[StepSpecification] = &[StepSpecification {
-    name: "inject_files",
+    name: INJECT_FILES,
     interface: "deploy",
     clean: None,
     deploy: Some(0),
@@ -26,39 +28,50 @@ pub(crate) const STEPS: &[StepSpecification] = &[StepSpecification {
     arguments: &[
         Argument {
             name: "files",
-            description: "Files to write or to delete: path, partition, content, deleted, mode, dirmode, owner, \
-                          group.",
+            description: "Files to write or to delete: path, partition, content, checksum, deleted, mode, dirmode, \
+                          owner, group.",
             required: false,
         },
-        Argument {
-            name: "verify_ca",
-            description: "Accepted for Ironic's sake: content behind URLs is not fetched here.",
-            required: false,
-        },
+        TRANSPORT,
+        VERIFY_CA,
         DRY_RUN,
     ],
-    run: |machine, context| inject_files(machine, context, None),
+    run: inject_files,
 }];
 
-/// Writes the files of `properties.inject_files` and of the argument `files` into the deployed system. Content behind
-/// a URL is asked of `source`.
+/// Kernel parameter with the step's priority in deployment and service (IPA contract §9.1).
+const PRIORITY: &str = "ipa-inject-files-priority";
+const HIGHEST_PRIORITY: i32 = 99;
+
+/// The step's priority: above 0, it runs in every deployment without being asked for.
 ///
 /// # Errors
 ///
-/// [`StepError::InvalidParameter`] with everything that is wrong with the request, before anything is touched;
-/// [`StepError::Failed`] with every file that could not be written.
-pub fn inject_files(
-    machine: &Machine,
-    context: &StepContext<'_>,
-    source: Option<FileSource<'_>>,
-) -> Result<Value, StepError> {
+/// When the parameter is no priority: files that are silently not written would be missed late.
+pub(crate) fn priority(machine: &Machine) -> Result<i32, StepError> {
+    let Some(text) = machine.kernel_parameter(PRIORITY) else { return Ok(0) };
+    let priority = text.parse().ok().filter(|priority| (0..=HIGHEST_PRIORITY).contains(priority));
+    priority.ok_or_else(|| StepError::InvalidParameter {
+        parameter: format!("the kernel parameter {PRIORITY}"),
+        problem: format!("must be a number from 0 to {HIGHEST_PRIORITY}, not '{text}'"),
+    })
+}
+
+/// Writes the files of `properties.inject_files` and of the argument `files` into the deployed system.
+///
+/// # Errors
+///
+/// [`StepError::InvalidParameter`] with everything that is wrong with the request, before anything is touched; whatever
+/// fetching failed with; [`StepError::Failed`] with every file that could not be written.
+fn inject_files(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
     let dry_run = context.dry_run()?;
     let invalid = |problems: Vec<String>| StepError::InvalidParameter {
         parameter: "files".to_owned(),
         problem: problems.join("; "),
     };
     let requests = parse(context.node, context.args.get("files")).map_err(invalid)?;
-    let contents = contents(&requests, context, source, dry_run).map_err(invalid)?;
+    let route = Route::from_context(context)?;
+    let urls = urls(&requests, context).map_err(invalid)?;
     let (mut places, mut problems): (BTreeMap<PathBuf, Vec<usize>>, Vec<String>) = Default::default();
     for (at, request) in requests.iter().enumerate() {
         match find(machine, context.node, request) {
@@ -73,19 +86,21 @@ pub fn inject_files(
         let plan: Vec<Value> = places
             .iter()
             .map(|(node, files)| {
-                let files: Vec<Value> = files.iter().map(|at| describe(&requests[*at])).collect();
+                let files: Vec<Value> =
+                    files.iter().map(|at| describe(&requests[*at], urls[*at].as_deref())).collect();
                 json!({"device": node, "files": files})
             })
             .collect();
         return Ok(json!({ "plan": plan }));
     }
+    let contents = contents(&requests, &urls, &route, context)?;
     let mut proofs = Vec::new();
     let mut done = 0;
     for (node, files) in &places {
-        let shown = node.display().to_string();
+        let (shown, touched) = (node.display().to_string(), done > 0);
         let mut actions = Vec::new();
         {
-            let mounted = mount(node, Intent::Write)?;
+            let mounted = mount(node, Intent::Write, touched)?;
             for &at in files {
                 if context.observer.cancelled() {
                     return Err(StepError::Cancelled { done, total: requests.len() });
@@ -102,7 +117,7 @@ pub fn inject_files(
                 problems.push(format!("{shown}: {error}"));
             }
         }
-        let mounted = mount(node, Intent::Read)?;
+        let mounted = mount(node, Intent::Read, true)?;
         let mut verification = Vec::new();
         // The last word about a path counts, when several requests name it.
         for (position, &at) in files.iter().enumerate() {
@@ -127,30 +142,46 @@ pub fn inject_files(
     if problems.is_empty() { Ok(json!({ "proofs": proofs })) } else { Err(failed(problems.join("; "), true)) }
 }
 
-/// The bytes of each file to be written; nothing is fetched for a plan.
-fn contents(
-    requests: &[FileRequest],
-    context: &StepContext<'_>,
-    source: Option<FileSource<'_>>,
-    dry_run: bool,
-) -> Result<Vec<Option<Vec<u8>>>, Vec<String>> {
+/// The URL of each file that is to be fetched, without placeholders.
+fn urls(requests: &[FileRequest], context: &StepContext<'_>) -> Result<Vec<Option<String>>, Vec<String>> {
     let mut problems = Vec::new();
-    let contents = requests
+    let urls = requests
         .iter()
         .map(|request| match &request.action {
-            Action::Delete => None,
-            Action::Write(content) => Some(content.clone()),
-            Action::Fetch(url) => {
-                let fetched = expand(url, context.node, context.ports).and_then(|url| match source {
-                    None => Err(format!("{url} cannot be fetched: give the content itself, as base64")),
-                    Some(_) if dry_run => Ok(Vec::new()),
-                    Some(source) => source(&url, MAX_CONTENT).map_err(|error| format!("{url}: {error}")),
-                });
-                fetched.map_err(|problem| problems.push(format!("{}: {problem}", request.shown()))).ok()
-            }
+            Action::Fetch(url, _) => expand(url, context.node, context.ports)
+                .map_err(|problem| problems.push(format!("{}: {problem}", request.shown())))
+                .ok(),
+            Action::Write(_) | Action::Delete => None,
         })
         .collect();
-    if problems.is_empty() { Ok(contents) } else { Err(problems) }
+    if problems.is_empty() { Ok(urls) } else { Err(problems) }
+}
+
+/// The bytes of each file to be written. All of them are there, and are what they should be, before any is written.
+fn contents<'r>(
+    requests: &'r [FileRequest],
+    urls: &[Option<String>],
+    route: &Route,
+    context: &StepContext<'_>,
+) -> Result<Vec<Option<Cow<'r, [u8]>>>, StepError> {
+    let mut left = MAX_CONTENT - requests.iter().map(FileRequest::bytes).sum::<usize>();
+    let content = |(request, url): (&'r FileRequest, &Option<String>)| match (&request.action, url) {
+        (Action::Write(content), _) => Ok(Some(Cow::Borrowed(content.as_slice()))),
+        (Action::Fetch(_, checksum), Some(url)) => {
+            let content = context.observer.fetch(&RemoteFile { url, limit_bytes: left, route })?;
+            left = left.saturating_sub(content.len());
+            if !checksum.is_of(&content) {
+                let shown = url.split(['?', '#']).next().unwrap_or_default();
+                return Err(StepError::InvalidParameter {
+                    parameter: request.shown(),
+                    problem: format!("what is at {shown} does not have the checksum that was given"),
+                });
+            }
+            Ok(Some(Cow::Owned(content)))
+        }
+        (Action::Fetch(..) | Action::Delete, _) => Ok(None),
+    };
+    requests.iter().zip(urls).map(content).collect()
 }
 
 fn act(mounted: &Mounted, request: &FileRequest, content: Option<&[u8]>) -> std::io::Result<String> {
@@ -176,16 +207,16 @@ fn verify(
     }
 }
 
-fn mount(node: &Path, intent: Intent) -> Result<Mounted, StepError> {
+fn mount(node: &Path, intent: Intent, touched: bool) -> Result<Mounted, StepError> {
     Mounted::new(node, intent)
-        .map_err(|error| failed(format!("cannot mount {}: {error}", node.display()), intent == Intent::Read))
+        .map_err(|error| failed(format!("cannot mount {}: {error}", node.display()), touched))
 }
 
-fn describe(request: &FileRequest) -> Value {
+fn describe(request: &FileRequest, url: Option<&str>) -> Value {
     let action = match &request.action {
         Action::Delete => "delete".to_owned(),
         Action::Write(content) => format!("write {} bytes", content.len()),
-        Action::Fetch(url) => format!("write what is at {url}"),
+        Action::Fetch(template, _) => format!("write what is at {}", url.unwrap_or(template)),
     };
     json!({"path": request.shown(), "action": action})
 }

@@ -4,7 +4,7 @@ use tacit_model::{BootInfo, Inventory};
 
 use super::roots::read_text;
 use super::view::Machine;
-use super::{accelerators, bmc, cpu, firmware, interfaces, pci, trust};
+use super::{bmc, cpu, firmware, interfaces, trust};
 
 /// As the kernel and the firmware tell it, before hardware managers add what they know.
 pub(super) fn assemble(machine: &Machine) -> Inventory {
@@ -30,7 +30,7 @@ pub(super) fn assemble(machine: &Machine) -> Inventory {
                 setup_mode: is_uefi.then(|| trust::setup_mode(roots)).flatten(),
             },
             hostname: read_text(&roots.proc.join("sys/kernel/hostname")).unwrap_or_default(),
-            accelerators: accelerators::among(&pci::list(roots)),
+            accelerators: machine.accelerators(),
             tpm: trust::tpm(roots),
         };
         match controller.join() {

@@ -4,8 +4,8 @@ use serde_json::Value;
 use tacit_model::Step;
 
 use super::error::StepError;
-use super::manager::{HardwareManager, StepContext, SupportLevel};
-use super::specification::{DRY_RUN, StepSpecification};
+use super::manager::{HardwareManager, StepContext, StepFamily, SupportLevel};
+use super::specification::StepSpecification;
 use crate::machine::Machine;
 use crate::{burnin, erase, health, inject, raid, wipe};
 
@@ -24,9 +24,10 @@ impl GenericHardwareManager {
     }
 }
 
-fn offers(priority: fn(&StepSpecification) -> Option<i32>) -> Vec<Step> {
+/// The steps of a family, as the table has them.
+fn offers(family: StepFamily) -> Vec<Step> {
     let all = STEPS.into_iter().flatten();
-    all.filter_map(|step| priority(step).map(|priority| step.offer(priority))).collect()
+    all.filter_map(|step| step.priority(family).map(|priority| step.offer(priority))).collect()
 }
 
 impl HardwareManager for GenericHardwareManager {
@@ -47,26 +48,38 @@ impl HardwareManager for GenericHardwareManager {
     }
 
     fn clean_steps(&self) -> Vec<Step> {
-        offers(|step| step.clean)
+        offers(StepFamily::Clean)
     }
 
     fn deploy_steps(&self) -> Vec<Step> {
-        offers(|step| step.deploy)
+        offers(StepFamily::Deploy)
     }
 
     fn service_steps(&self) -> Vec<Step> {
-        offers(|step| step.service)
+        offers(StepFamily::Service)
+    }
+
+    /// The table, but for what depends on the machine and the node.
+    fn steps(&self, family: StepFamily, node: &Value, _: &Value) -> Result<Vec<Step>, StepError> {
+        let mut steps = offers(family);
+        if !burnin::can_burn_gpus(&self.machine, node) {
+            steps.retain(|step| step.step != burnin::GPU);
+        }
+        for step in steps.iter_mut().filter(|step| step.step == inject::INJECT_FILES) {
+            step.priority = inject::priority(&self.machine)?;
+        }
+        Ok(steps)
     }
 
     fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<Value, StepError> {
-        match STEPS.into_iter().flatten().find(|known| known.name == step) {
-            Some(known) => {
-                if !known.arguments.iter().any(|argument| argument.name == DRY_RUN.name) {
-                    context.refuse_dry_run(step)?;
-                }
-                (known.run)(&self.machine, context)
-            }
-            None => Err(StepError::Unsupported { manager: self.name().to_owned(), step: step.to_owned() }),
+        let Some(known) = STEPS.into_iter().flatten().find(|known| known.name == step) else {
+            return Err(StepError::Unsupported { manager: self.name().to_owned(), step: step.to_owned() });
+        };
+        if !known.is_destructive() {
+            context.refuse_dry_run(step)?;
+        } else if !context.dry_run()? {
+            context.observer.about_to_write()?;
         }
+        (known.run)(&self.machine, context)
     }
 }

@@ -4,6 +4,7 @@ use tacit_model::{ProgressUnit, Step};
 
 use super::devices::{DeviceAnswer, DeviceKind, InventoryPart};
 use super::error::StepError;
+use super::remote::RemoteFile;
 
 /// How well a manager knows the hardware at hand (IPA contract §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,13 +83,36 @@ impl StepContext<'_> {
     }
 }
 
-/// Hears how far a step is and says whether it should stop.
+/// What a step needs of whoever runs it: it hears how far the step is, says whether it should stop, keeps the journal and
+/// brings files.
 pub trait StepObserver: Sync {
     /// `done` of `total`, both counted in `unit`.
     fn progress(&self, stage: &str, device: &str, done: u64, total: u64, unit: ProgressUnit);
 
     /// Asked between devices; a step that hears `true` stops before the next one.
     fn cancelled(&self) -> bool;
+
+    /// Told before a step that may change what is on disks begins with it. Whoever keeps a journal has written it there
+    /// when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down: nothing may be changed then.
+    fn about_to_write(&self) -> Result<(), StepError> {
+        Ok(())
+    }
+
+    /// Brings what is behind a URL; the step checks that it is what it should be.
+    ///
+    /// # Errors
+    ///
+    /// By what helps; [`StepError::InvalidParameter`] from those who fetch nothing.
+    fn fetch(&self, wanted: &RemoteFile<'_>) -> Result<Vec<u8>, StepError> {
+        Err(StepError::InvalidParameter {
+            parameter: wanted.url.to_owned(),
+            problem: "nobody here fetches URLs".to_owned(),
+        })
+    }
 }
 
 /// Knows a kind of hardware and offers steps for it.

@@ -10,6 +10,7 @@ mod loaded;
 mod manager;
 mod mlnx;
 mod offers;
+mod remote;
 mod specification;
 
 pub use cna::IntelCnaHardwareManager;
@@ -21,4 +22,6 @@ pub use loaded::BrokenManager;
 pub(crate) use loaded::Loader;
 pub use manager::{HardwareManager, StepContext, StepFamily, StepObserver, SupportLevel};
 pub use mlnx::MellanoxDeviceHardwareManager;
+pub use remote::{RemoteFile, Route};
+pub(crate) use remote::{TRANSPORT, VERIFY_CA};
 pub(crate) use specification::{Argument, DRY_RUN, StepSpecification};

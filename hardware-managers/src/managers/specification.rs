@@ -6,7 +6,7 @@ use serde_json::Value;
 use tacit_model::{ArgInfo, Step};
 
 use super::error::StepError;
-use super::manager::StepContext;
+use super::manager::{StepContext, StepFamily};
 use crate::machine::Machine;
 
 /// One step, with its priorities in cleaning, deployment and service; `None` where it is not offered.
@@ -35,6 +35,20 @@ pub(crate) const DRY_RUN: Argument = Argument {
 };
 
 impl StepSpecification {
+    /// Its priority in a family; `None` where it is not offered.
+    pub(super) fn priority(&self, family: StepFamily) -> Option<i32> {
+        match family {
+            StepFamily::Clean => self.clean,
+            StepFamily::Deploy => self.deploy,
+            StepFamily::Service => self.service,
+        }
+    }
+
+    /// Whether it may change what is on disks, so that there is something to be tried without being done.
+    pub(super) fn is_destructive(&self) -> bool {
+        self.arguments.iter().any(|argument| argument.name == DRY_RUN.name)
+    }
+
     /// As it is offered.
     pub(crate) fn offer(&self, priority: i32) -> Step {
         let arguments = self.arguments.iter().map(|argument| {

@@ -101,30 +101,38 @@ mod tests {
     use std::process::Command;
 
     use nix::mount::{MsFlags, mount};
-    use nix::sched::{CloneFlags, unshare};
 
     use super::super::nics::{index_of, parse_mac};
     use super::*;
 
-    /// Runs `test` on a thread whose network has nothing but two links that are joined to each other, both down.
-    /// `false`, and a word about it, where this process may not make such a network.
-    fn in_a_network_of_its_own(test: impl FnOnce() + Send) -> bool {
-        std::thread::scope(|scope| {
-            let ran = scope.spawn(|| {
-                if let Err(error) = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
-                    eprintln!("NOT TESTED: this process may make no network of its own: {error}");
-                    return false;
-                }
-                // What is mounted here is to be seen nowhere else.
-                let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-                mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
-                mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).unwrap();
-                ip(&["link", "add", "left", "type", "veth", "peer", "name", "right"]);
-                test();
-                true
-            });
-            ran.join().unwrap()
-        })
+    /// Set for the process that is in a network of its own.
+    const INSIDE: &str = "TACIT_TEST_NETWORK";
+
+    /// Runs the test `name` again in a process whose network has nothing but two links that are joined to each other,
+    /// both down. Says a word where this process may not make such a network.
+    fn in_a_network_of_its_own(name: &str, test: impl FnOnce()) {
+        if std::env::var_os(INSIDE).is_some() {
+            mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), None::<&str>).unwrap();
+            ip(&["link", "add", "left", "type", "veth", "peer", "name", "right"]);
+            return test();
+        }
+        // Mounts in it are seen nowhere else.
+        let apart = || {
+            let mut command = Command::new("unshare");
+            command.args(["--net", "--mount"]);
+            command
+        };
+        if !apart().arg("true").status().is_ok_and(|status| status.success()) {
+            eprintln!("NOT TESTED: this process may make no network of its own");
+            return;
+        }
+        let name = format!("{}::{name}", module_path!().split_once("::").unwrap().1);
+        let mut again = apart();
+        again.arg(std::env::current_exe().unwrap()).args([&name, "--exact", "--nocapture"]).env(INSIDE, "1");
+        let output = again.output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
 
     fn ip(arguments: &[&str]) {
@@ -151,7 +159,7 @@ mod tests {
 
     #[test]
     fn links_are_up_and_silent_for_as_long_as_it_takes() {
-        in_a_network_of_its_own(|| {
+        in_a_network_of_its_own("links_are_up_and_silent_for_as_long_as_it_takes", || {
             let both = || vec![nic("left"), nic("right")];
             let answer = with_these_up(both(), || {
                 assert!(both().iter().all(|nic| !is_down(nic)));
@@ -170,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_link_that_is_up_stays_as_it_is() {
-        in_a_network_of_its_own(|| {
+        in_a_network_of_its_own("a_link_that_is_up_stays_as_it_is", || {
             ip(&["link", "set", "left", "up"]);
             with_these_up(vec![nic("left"), nic("right")], || {
                 assert!(!ipv6_is_off("left") && ipv6_is_off("right"));
@@ -181,7 +189,7 @@ mod tests {
 
     #[test]
     fn links_go_down_after_a_panic_too() {
-        in_a_network_of_its_own(|| {
+        in_a_network_of_its_own("links_go_down_after_a_panic_too", || {
             let panicked = catch_unwind(AssertUnwindSafe(|| {
                 with_these_up(vec![nic("left")], || -> () { panic!("boom") });
             }));
@@ -192,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_link_that_went_away_is_no_harm() {
-        in_a_network_of_its_own(|| {
+        in_a_network_of_its_own("a_link_that_went_away_is_no_harm", || {
             let gone = Nic { name: "gone".into(), index: 4711, ..nic("left") };
             assert!(!is_down(&gone));
             let left = nic("left");

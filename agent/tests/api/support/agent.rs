@@ -85,6 +85,11 @@ impl TestAgent {
     pub(crate) fn add_disk(&mut self, size: u64) {
         let disk = self.directory.path().join(format!("disk{}", self.disks.len()));
         std::fs::File::create(&disk).unwrap().set_len(size).unwrap();
+        self.add_disk_at(disk);
+    }
+
+    /// Starts the agent again with one more disk, which is there already.
+    pub(crate) fn add_disk_at(&mut self, disk: PathBuf) {
         self.disks.push(disk);
         self.kill_and_restart();
     }

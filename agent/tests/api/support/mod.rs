@@ -6,7 +6,7 @@ mod deploy;
 mod lender;
 mod pki;
 
-pub(crate) use agent::TestAgent;
+pub(crate) use agent::{NODE, TestAgent};
 pub(crate) use call::{Answer, Caller};
 pub(crate) use deploy::{finished, image, sha256, write_request};
 pub(crate) use lender::{Lender, Served};

@@ -1,18 +1,16 @@
 //! The argument `images`.
 
-use ring::digest::{Algorithm, SHA256, SHA512, digest};
 use serde_json::Value;
 
-use super::source::Place;
-use crate::inject::FileSource;
+use super::source::{Fetch, Place};
+use crate::checksum::Checksum;
 use crate::managers::StepError;
 
 /// An image as it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ImageRequest {
     place: Place,
-    algorithm: &'static Algorithm,
-    digest: Vec<u8>,
+    checksum: Checksum,
     model: String,
     /// Revision that the drive is to show afterwards.
     pub(super) version: String,
@@ -47,9 +45,8 @@ impl ImageRequest {
         let url = Place::parse(field("url")?).ok_or_else(|| {
             invalid(&format!("{place}.url"), "must be a URL (https, http, file) or a path in the ramdisk")
         })?;
-        let (algorithm, digest) = checksum(field("checksum")?).ok_or_else(|| {
-            invalid(&format!("{place}.checksum"), "must be a SHA-256 or SHA-512 in hexadecimal digits")
-        })?;
+        let checksum = Checksum::parse(field("checksum")?)
+            .ok_or_else(|| invalid(&format!("{place}.checksum"), &format!("must be {}", Checksum::FORM)))?;
         let version = field("version")?;
         if version.len() > LONGEST_VERSION || !version.chars().all(|letter| matches!(letter, '!'..='~' | ' '))
         {
@@ -69,8 +66,7 @@ impl ImageRequest {
         };
         Ok(Self {
             place: url,
-            algorithm,
-            digest,
+            checksum,
             model: field("model")?.to_owned(),
             version: version.to_owned(),
             slot,
@@ -82,39 +78,18 @@ impl ImageRequest {
         matches(&self.model.to_ascii_lowercase(), &model.trim().to_ascii_lowercase())
     }
 
-    /// The bytes, when they are those that were asked for.
+    /// The bytes, when they are those that were asked for; no more than `limit` of them are held.
     ///
     /// # Errors
     ///
-    /// [`StepError::InvalidParameter`].
-    pub(super) fn load(&self, source: Option<FileSource<'_>>) -> Result<Vec<u8>, StepError> {
-        let name = self.place.to_string();
-        let bytes = self.place.read(source).map_err(|problem| invalid(&name, &problem))?;
-        if digest(self.algorithm, &bytes).as_ref() != self.digest {
-            return Err(invalid(&name, "does not have the checksum that was given"));
+    /// [`StepError::InvalidParameter`], and whatever `fetch` failed with.
+    pub(super) fn load(&self, fetch: Fetch<'_>, limit: usize) -> Result<Vec<u8>, StepError> {
+        let bytes = self.place.read(fetch, limit)?;
+        if !self.checksum.is_of(&bytes) {
+            return Err(invalid(&self.place.to_string(), "does not have the checksum that was given"));
         }
         Ok(bytes)
     }
-}
-
-/// With or without the name of the algorithm and a colon before it.
-fn checksum(text: &str) -> Option<(&'static Algorithm, Vec<u8>)> {
-    let (named, digits) = text.split_once(':').map_or((None, text), |(name, digits)| (Some(name), digits));
-    let algorithm = match digits.len() {
-        64 => &SHA256,
-        128 => &SHA512,
-        _ => return None,
-    };
-    let fits = match named {
-        None => true,
-        Some("sha256") => digits.len() == 64,
-        Some("sha512") => digits.len() == 128,
-        Some(_) => false,
-    };
-    let value = |digit: u8| char::from(digit).to_digit(16);
-    let pairs = digits.as_bytes().chunks_exact(2);
-    let bytes = pairs.map(|pair| Some((value(pair[0])? << 4 | value(pair[1])?) as u8));
-    Some((algorithm, bytes.collect::<Option<_>>()?)).filter(|_| fits)
 }
 
 /// `*` stands for any letters, `?` for one.
@@ -178,7 +153,7 @@ mod tests {
     fn a_good_request_is_read() {
         let image = &parse(Some(&json!([item()]))).unwrap()[0];
         assert_eq!(image.place, Place::File("/images/x.bin".into()));
-        assert_eq!((image.digest.clone(), image.slot), (vec![0xab; 32], None));
+        assert_eq!((Some(image.checksum.clone()), image.slot), (Checksum::parse(&"ab".repeat(32)), None));
         assert!(image.fits(" Simulated NVMe ") && !image.fits("Other"));
     }
 

@@ -7,4 +7,4 @@ mod revision;
 mod source;
 mod step;
 
-pub use step::update_firmware;
+pub(super) use step::run;

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::inject::FileSource;
+use crate::managers::StepError;
 
-/// More than any drive's firmware; what is longer is not read into memory.
-const LONGEST: usize = 256 << 20;
+/// Brings at most so many bytes from behind a URL.
+pub(super) type Fetch<'a> = &'a dyn Fn(&str, usize) -> Result<Vec<u8>, StepError>;
 
 /// The place of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,16 +27,18 @@ impl Place {
         path.starts_with('/').then(|| Self::File(path.into()))
     }
 
-    /// The bytes of the image; URLs are asked of `source`.
+    /// The bytes of the image; URLs are asked of `fetch`.
     ///
     /// # Errors
     ///
-    /// In words.
-    pub(super) fn read(&self, source: Option<FileSource<'_>>) -> Result<Vec<u8>, String> {
-        match (self, source) {
-            (Self::File(path), _) => read_file(path).map_err(|error| format!("cannot be read: {error}")),
-            (Self::Url(url), Some(source)) => source(url, LONGEST),
-            (Self::Url(_), None) => Err("nobody here fetches URLs; put the file into the ramdisk".to_owned()),
+    /// [`StepError::InvalidParameter`] for a file, what `fetch` says for a URL.
+    pub(super) fn read(&self, fetch: Fetch<'_>, limit: usize) -> Result<Vec<u8>, StepError> {
+        match self {
+            Self::File(path) => read_file(path, limit).map_err(|error| StepError::InvalidParameter {
+                parameter: self.to_string(),
+                problem: format!("cannot be read: {error}"),
+            }),
+            Self::Url(url) => fetch(url, limit),
         }
     }
 }
@@ -45,19 +47,20 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            Self::Url(url) => f.write_str(url),
+            // What follows may be a secret.
+            Self::Url(url) => f.write_str(url.split(['?', '#']).next().unwrap_or_default()),
         }
     }
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+fn read_file(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
     }
     let mut bytes = Vec::new();
-    file.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > LONGEST {
+    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)

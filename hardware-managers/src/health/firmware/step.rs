@@ -11,32 +11,35 @@ use super::super::verify::{Open, disks, open};
 use super::apply::apply;
 use super::image::{ImageRequest, parse};
 use super::plan::{Target, Verdict, plan};
+use super::source::Fetch;
 use crate::chain::chain;
 use crate::drives::DriveKind;
 use crate::drives::nvme::Activation;
-use crate::inject::FileSource;
 use crate::machine::Machine;
-use crate::managers::{StepContext, StepError, StepObserver};
+use crate::managers::{RemoteFile, Route, StepContext, StepError, StepObserver};
+
+/// What all images of a step may have together, in bytes: they are in memory before the first drive is touched.
+const MOST_BYTES: usize = 256 << 20;
 
 /// The step `update_firmware`: brings NVMe drives to the revisions that `images` names and proves by the drives' own
-/// logs that they are there. Images behind http and https URLs are asked of `source`.
+/// logs that they are there.
 ///
 /// # Errors
 ///
-/// [`StepError::InvalidParameter`] with what is wrong with the request or an image, before anything is sent to any
-/// drive; [`StepError::Failed`] with every drive that failed.
-pub fn update_firmware(
-    machine: &Machine,
-    context: &StepContext<'_>,
-    source: Option<FileSource<'_>>,
-) -> Result<Value, StepError> {
+/// [`StepError::InvalidParameter`] with what is wrong with the request or an image, and whatever fetching one failed
+/// with, before anything is sent to any drive; [`StepError::Failed`] with every drive that failed.
+pub(in super::super) fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
     let request = Request {
         images: parse(context.args.get("images"))?,
         allow_downgrade: flag(context.args, "allow_downgrade")?,
         dry_run: context.dry_run()?,
     };
+    let route = Route::from_context(context)?;
+    let fetch = |url: &str, limit_bytes: usize| {
+        context.observer.fetch(&RemoteFile { url, limit_bytes, route: &route })
+    };
     let disks = disks(machine, context)?;
-    update(&request, &disks, source, &|disk| open(machine, disk), context.observer)
+    update(&request, &disks, &fetch, &|disk| open(machine, disk), context.observer)
 }
 
 struct Request {
@@ -61,7 +64,7 @@ struct Known<'a> {
 fn update(
     request: &Request,
     disks: &[BlockDevice],
-    source: Option<FileSource<'_>>,
+    fetch: Fetch<'_>,
     open: Open<'_>,
     observer: &dyn StepObserver,
 ) -> Result<Value, StepError> {
@@ -78,12 +81,14 @@ fn update(
     if !failures.is_empty() {
         return Err(failed(&failures, false));
     }
-    let mut bytes = Vec::new();
+    let (mut bytes, mut left) = (Vec::new(), MOST_BYTES);
     for (at, image) in request.images.iter().enumerate() {
         let needed = known.iter().any(|known| {
             known.target.image == Some(at) && matches!(known.target.verdict, Verdict::Update { .. })
         });
-        bytes.push(if needed { image.load(source)? } else { Vec::new() });
+        let image = if needed { image.load(fetch, left)? } else { Vec::new() };
+        left = left.saturating_sub(image.len());
+        bytes.push(image);
     }
     let total = known.len();
     let (mut reports, mut touched) = (Vec::new(), false);
@@ -285,13 +290,15 @@ mod tests {
                 .into();
             let fetch = |url: &str, limit: usize| {
                 assert!(limit > bytes.len());
-                if url == URL { Ok(bytes.to_vec()) } else { Err("not found".to_owned()) }
+                let problem = "not found".to_owned();
+                let missing = StepError::InvalidParameter { parameter: url.to_owned(), problem };
+                if url == URL { Ok(bytes.to_vec()) } else { Err(missing) }
             };
             let open = |disk: &BlockDevice| -> Result<Box<dyn Drive>, Error> {
                 assert!(disk.name.starts_with("/dev/nvme"), "{} is none of ours", disk.name);
                 Ok(Box::new(Shared(Arc::clone(&self.drive))))
             };
-            update(request, &disks, Some(&fetch), &open, &self.listener)
+            update(request, &disks, &fetch, &open, &self.listener)
         }
 
         fn commands(&self, opcode: u8) -> usize {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tacit_model::{ProgressUnit, Step};
+use tacit_model::Step;
 
 use super::super::devices::{DeviceAnswer, DeviceKind, InventoryPart};
 use super::super::error::StepError;
@@ -145,8 +145,7 @@ impl ExternalHardwareManager {
         };
         let destructive = step.must_prove();
         if destructive {
-            // Whoever keeps a journal writes into it now that devices may be changed.
-            context.observer.progress(&step.step, &self.description.name, 0, 1, ProgressUnit::Regions);
+            context.observer.about_to_write()?;
         }
         let mut on_progress = |report: super::protocol::ProgressReport| {
             let (stage, device) = (label(&report.stage), label(&report.device));

@@ -101,6 +101,8 @@ pub(super) struct Observer {
     pub(super) stop: AtomicBool,
     /// Stops at the first progress of this stage.
     pub(super) stop_at: Option<&'static str>,
+    /// Number of reports that had come when the step was about to write, a number each time.
+    pub(super) announced: Mutex<Vec<usize>>,
 }
 
 impl StepObserver for Observer {
@@ -117,6 +119,11 @@ impl StepObserver for Observer {
 
     fn cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    fn about_to_write(&self) -> Result<(), StepError> {
+        self.announced.lock().unwrap().push(self.count.load(Ordering::Relaxed));
+        Ok(())
     }
 }
 

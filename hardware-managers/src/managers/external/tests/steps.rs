@@ -131,7 +131,18 @@ fn success_that_has_to_be_proven() {
     let proofs: Vec<Proof> = serde_json::from_value(outcome.result["proofs"].clone()).unwrap();
     assert_eq!((proofs[0].result, proofs[0].claimed_by.as_deref()), (ProofResult::Proven, Some("vendor")));
     // Whoever keeps a journal has heard of it before it began.
-    assert_eq!(observer.seen.lock().unwrap()[0], ("x".into(), "vendor".into(), 0, 1));
+    assert_eq!(*observer.announced.lock().unwrap(), [0]);
+}
+
+#[test]
+fn a_step_that_only_looks_is_no_entry_in_a_journal() {
+    let folder = Folder::new();
+    let progress = json!({"message": "progress", "stage": "s", "device": "/dev/sda", "done": 1, "total": 2});
+    let result = json!({"message": "result", "step": "x"});
+    folder.manager(&json!([step("x")]), &format!("run_step) echo '{progress}'; echo '{result}';;"));
+    let observer = Observer::default();
+    run_as(&folder.managers(), "x", &json!({}), &json!({}), &observer).unwrap();
+    assert_eq!((observer.seen.lock().unwrap().len(), observer.announced.lock().unwrap().len()), (1, 0));
 }
 
 /// A manager of ours that erases.
