@@ -11,6 +11,8 @@ const BUDGET: u64 = 64 << 20;
 const COST_OF_A_READ: u64 = 16;
 /// Read at once, and kept: FAT code asks for a few bytes at a time.
 const BLOCK: u64 = 64 << 10;
+/// Blocks that are kept: the table and a file's data are read in turns, cluster by cluster.
+const KEPT: usize = 8;
 /// Most entries of one directory that are looked at.
 const MAX_ENTRIES: usize = 4096;
 
@@ -20,7 +22,8 @@ pub(super) struct Window<'a> {
     start: u64,
     length: u64,
     position: u64,
-    cached: Option<(u64, Vec<u8>)>,
+    /// The most recently used last.
+    kept: Vec<(u64, Vec<u8>)>,
     read_so_far: u64,
     budget: u64,
 }
@@ -32,18 +35,25 @@ impl<'a> Window<'a> {
 
     /// With a bound of its own on the bytes that are read.
     pub(super) fn with_budget(device: &'a Device, start: u64, length: u64, budget: u64) -> Self {
-        Self { device, start, length, position: 0, cached: None, read_so_far: 0, budget }
+        Self { device, start, length, position: 0, kept: Vec::new(), read_so_far: 0, budget }
     }
 
     fn block(&mut self, at: u64) -> io::Result<&[u8]> {
         let start = at - at % BLOCK;
-        if self.cached.as_ref().is_none_or(|(cached, _)| *cached != start) {
-            let length = BLOCK.min(self.length - start);
-            let mut bytes = vec![0; usize::try_from(length).expect("bounded by BLOCK")];
-            self.device.read_at(self.start + start, &mut bytes).map_err(io::Error::other)?;
-            self.cached = Some((start, bytes));
-        }
-        let (_, bytes) = self.cached.as_ref().expect("filled above");
+        let block = match self.kept.iter().position(|(kept, _)| *kept == start) {
+            Some(place) => self.kept.remove(place),
+            None => {
+                let length = BLOCK.min(self.length - start);
+                let mut bytes = vec![0; usize::try_from(length).expect("bounded by BLOCK")];
+                self.device.read_at(self.start + start, &mut bytes).map_err(io::Error::other)?;
+                if self.kept.len() >= KEPT {
+                    self.kept.remove(0);
+                }
+                (start, bytes)
+            }
+        };
+        self.kept.push(block);
+        let (_, bytes) = self.kept.last().expect("pushed above");
         Ok(&bytes[usize::try_from(at - start).expect("bounded by BLOCK")..])
     }
 }
@@ -121,4 +131,39 @@ pub(super) fn read_file(entry: &Entry<'_, '_>, limit: u64) -> io::Result<Vec<u8>
     let mut content = Vec::new();
     entry.to_file().take(limit).read_to_end(&mut content)?;
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use tacit_blockdev::Access;
+
+    use super::*;
+
+    #[test]
+    fn places_that_are_read_in_turns_are_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(64 * BLOCK).unwrap();
+        let device = Device::open(&path, Access::Read).unwrap();
+        let mut window = Window::new(&device, BLOCK, 63 * BLOCK);
+        let mut byte_at = |block: u64| {
+            let mut byte = [0];
+            window.seek(SeekFrom::Start(block * BLOCK + 5)).unwrap();
+            window.read_exact(&mut byte).unwrap();
+            byte[0]
+        };
+        assert_eq!((byte_at(3), byte_at(40)), (0, 0));
+        // What changes beneath shows what is read again.
+        for block in [3, 40] {
+            file.write_all_at(&[1], (1 + block) * BLOCK + 5).unwrap();
+        }
+        assert_eq!((byte_at(3), byte_at(40), byte_at(3)), (0, 0, 0));
+        for other in 10..10 + KEPT as u64 {
+            byte_at(other);
+        }
+        assert_eq!((byte_at(3), byte_at(40)), (1, 1));
+    }
 }
