@@ -9,7 +9,7 @@ pub(crate) struct Companion {
 }
 
 /// Facts that decide whether a device may be erased at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Findings {
     /// Whether this agent may touch it.
     pub(crate) allowed: bool,
@@ -40,4 +40,11 @@ pub(crate) struct Findings {
     pub(crate) companions: Vec<Companion>,
     /// What it shares a controller with is erased after it, not beside it.
     pub(crate) lane: String,
+}
+
+impl Findings {
+    /// Of a device of which nothing is known, and why: it is left alone.
+    pub(crate) fn not_asked(problem: String) -> Self {
+        Self { allowed: true, size: 1, held: vec![problem], ..Self::default() }
+    }
 }

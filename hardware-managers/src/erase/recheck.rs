@@ -21,6 +21,16 @@ pub(crate) struct Scope {
     pub(crate) erased: Vec<String>,
 }
 
+/// What a drive says of itself.
+pub(super) fn asked(source: &dyn DriveSource, drive: &dyn Drive, disk: &BlockDevice) -> DriveFacts {
+    let mut facts = identify(drive, source.kind(disk));
+    if disk.tran.as_deref() == Some("usb") {
+        // No other machine is at the end of that cable, and many bridges choke on the question.
+        facts.silent.retain(|question| !question.starts_with("reservations"));
+    }
+    facts
+}
+
 /// Names change when drives are pulled and put back; the plan is for one drive. Returns what it says of itself now.
 ///
 /// # Errors
@@ -31,7 +41,7 @@ pub(super) fn same_drive(
     drive: &dyn Drive,
     job: &Job,
 ) -> Result<DriveFacts, EraseError> {
-    let (before, now) = (&job.facts, identify(drive, source.kind(&job.disk)));
+    let (before, now) = (&job.facts, asked(source, drive, &job.disk));
     for (wanted, found) in [(&before.serial, &now.serial), (&before.wwn, &now.wwn)] {
         if let Some(wanted) = wanted
             && found.as_ref() != Some(wanted)

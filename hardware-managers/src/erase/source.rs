@@ -12,8 +12,8 @@ use tacit_model::BlockDevice;
 use super::findings::{Companion, Findings};
 use crate::chain::chain;
 use crate::drives::{Clock, DriveKind, SystemClock};
-use crate::machine::{Machine, read_flag};
-use crate::wipe::{SkipList, survey};
+use crate::machine::{Machine, is_virtual_medium, read_flag};
+use crate::wipe::{SkipList, survey, underneath};
 
 /// Where work is noted that a drive does on its own: it outlives this process, but not the boot.
 const NOTES: &str = "/run/tacit/erase";
@@ -78,6 +78,13 @@ impl MachineDrives {
         self.machine.roots().sys.join("block").join(kernel_name)
     }
 
+    /// Whether it is made of a disk that the operator keeps out.
+    fn stands_on_listed(&self, disk: &BlockDevice, skip: &SkipList) -> bool {
+        let below = underneath(self.machine.roots(), &disk.name);
+        !below.is_empty()
+            && self.machine.disks().iter().any(|known| below.contains(&known.name) && skip.matches(known))
+    }
+
     /// Other namespaces of an NVMe subsystem, whatever the allow-list hides, and its own name.
     fn subsystem(&self, name: &str) -> (String, Vec<Companion>) {
         let own = name.trim_start_matches("/dev/").to_owned();
@@ -122,7 +129,7 @@ impl MachineDrives {
         }
         let survey = survey(&device, skip)?;
         found.kept_volume = survey.kept_volume;
-        found.virtual_medium = survey.parameter_medium;
+        found.virtual_medium |= survey.parameter_medium;
         found.shared = survey.shared;
         found.raid_member = survey.raid_member.map(str::to_owned);
         Ok(())
@@ -211,9 +218,10 @@ impl DriveSource for MachineDrives {
             allowed: disk.size == 0 || self.machine.disks().iter().any(|known| known.name == disk.name),
             size: disk.size,
             read_only: read_flag(&folder.join("ro")),
-            skip_listed: skip.matches(disk),
+            // What is written to an array is written to the disks under it.
+            skip_listed: skip.matches(disk) || self.stands_on_listed(disk, skip),
             kept_volume: false,
-            virtual_medium: false,
+            virtual_medium: is_virtual_medium(&folder),
             held: Vec::new(),
             member_of: None,
             raid_member: None,
@@ -284,6 +292,7 @@ impl DriveSource for MachineDrives {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::Roots;
 
     #[test]
     fn namespaces_of_one_drive_have_notes_of_their_own() {
@@ -297,6 +306,32 @@ mod tests {
         assert_eq!(named("/dev/nvme0n1").as_deref(), Some("S1-nvme0n1.json"));
         assert_ne!(named("/dev/nvme0n1"), named("/dev/nvme0n2"));
         assert_eq!(note_name(&BlockDevice::default()), None);
+    }
+
+    #[test]
+    fn what_lies_beside_an_array_or_waits_in_it_is_not_erased_through_it() {
+        let tree = tempfile::tempdir().unwrap();
+        let drives = MachineDrives::new(&Machine::new(Roots::below(tree.path()), None));
+        let put = |path: &str, content: &str| {
+            let path = tree.path().join("sys/block").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        };
+        put("sda/sda1/partition", "1\n");
+        put("sda/sda2/partition", "2\n");
+        put("md0/md/dev-sda1/state", "in_sync\n");
+        let part = |device: &str| Holder { device: device.into(), by: HeldBy::Device("/dev/md0".into()) };
+        let beside =
+            |parts: &[Holder]| drives.beside_arrays(Path::new("/dev/sda"), &drives.folder("sda"), parts);
+        let reasons = beside(&[part("/dev/sda1")]);
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        assert!(reasons[0].starts_with("/dev/sda2 lies beside"), "{reasons:?}");
+        put("md0/md/dev-sda2/state", "in_sync,write_mostly\n");
+        assert_eq!(beside(&[part("/dev/sda1"), part("/dev/sda2")]), [""; 0]);
+        put("md0/md/dev-sda2/state", "spare\n");
+        let reasons = beside(&[part("/dev/sda1"), part("/dev/sda2")]);
+        assert!(reasons[0].contains("/dev/sda2 is part of /dev/md0 as spare"), "{reasons:?}");
+        assert_eq!(beside(&[part("/dev/sda")]), [""; 0]);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! All devices of a machine with their plans, before any of them is touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tacit_blockdev::Access;
 use tacit_model::{BlockDevice, DevicePlan, PlanVerdict};
@@ -10,12 +13,17 @@ use super::execute::Job;
 use super::findings::Findings;
 use super::plan::{Decision, plan};
 use super::policy::Policy;
-use super::recheck::Scope;
+use super::recheck::{Scope, asked};
 use super::source::DriveSource;
 use crate::chain::chain;
-use crate::drives::{DriveFacts, identify};
-use crate::managers::{StepContext, StepError};
+use crate::drives::DriveFacts;
+use crate::managers::{StepContext, StepError, StepObserver};
 use crate::wipe::SkipList;
+
+/// For how long a device may be silent before it is refused.
+const SILENCE: Duration = Duration::from_secs(900);
+/// How often the caller is asked whether to stop.
+const TICK: Duration = Duration::from_millis(50);
 
 /// One device with its plan.
 pub(super) struct Surveyed {
@@ -71,21 +79,9 @@ pub(super) fn probe(
     let dry_run = context.dry_run()?;
     let erased = disks.iter().filter(|disk| !skip.matches(disk)).map(|disk| disk.name.clone()).collect();
     let scope = Arc::new(Scope { skip, erased });
+    let answers = ask_all(source, &disks, &scope, context.observer)?;
     let mut candidates = Vec::with_capacity(disks.len());
-    for disk in disks {
-        let mut findings = source.findings(&disk, &scope.skip, &scope.erased);
-        let facts = if findings.skip_listed {
-            // Left alone means left alone.
-            DriveFacts::default()
-        } else {
-            match source.open(&disk, Access::Read) {
-                Ok(drive) => identify(drive.as_ref(), source.kind(&disk)),
-                Err(error) => {
-                    findings.unreadable.get_or_insert(chain(&error));
-                    DriveFacts { kind: source.kind(&disk), ..DriveFacts::default() }
-                }
-            }
-        };
+    for (disk, (findings, facts)) in disks.into_iter().zip(answers) {
         let decision = plan(&disk, &facts, policy, &findings);
         if let (Some(content), PlanVerdict::Refuse, false) =
             (&findings.shared, decision.plan.verdict, dry_run)
@@ -107,6 +103,74 @@ pub(super) fn probe(
         },
     });
     Ok(Survey(surveyed.collect()))
+}
+
+/// What guards and drive say, of one device.
+type Asked = (Findings, DriveFacts);
+
+/// Asks all devices at the same time, each in a thread: a disk that dies may keep the kernel for an hour.
+///
+/// # Errors
+///
+/// [`StepError::Cancelled`].
+fn ask_all(
+    source: &Arc<dyn DriveSource>,
+    disks: &[BlockDevice],
+    scope: &Arc<Scope>,
+    observer: &dyn StepObserver,
+) -> Result<Vec<Asked>, StepError> {
+    let (tell, told) = mpsc::channel();
+    let mut answers: BTreeMap<usize, Asked> = BTreeMap::new();
+    let mut running = 0;
+    for (number, disk) in disks.iter().enumerate() {
+        let (source, scope, disk, tell) = (source.clone(), scope.clone(), disk.clone(), tell.clone());
+        // Detached, and nobody may listen any more.
+        let work = move || tell.send((number, ask(source.as_ref(), &disk, &scope))).unwrap_or_default();
+        match thread::Builder::new().spawn(work) {
+            Ok(_) => running += 1,
+            Err(error) => {
+                let problem = format!("could not be asked: there is no thread for it ({error})");
+                answers.insert(number, (Findings::not_asked(problem), DriveFacts::default()));
+            }
+        }
+    }
+    drop(tell);
+    let begun = Instant::now();
+    while running > 0 && begun.elapsed() < SILENCE {
+        match told.recv_timeout(TICK) {
+            Ok((number, answer)) => {
+                answers.insert(number, answer);
+                running -= 1;
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            // What is missing has panicked.
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if observer.cancelled() {
+            return Err(StepError::Cancelled { done: 0, total: disks.len() });
+        }
+    }
+    let missing = || {
+        let problem = format!("did not answer within {} s", SILENCE.as_secs());
+        (Findings::not_asked(problem), DriveFacts::default())
+    };
+    Ok((0..disks.len()).map(|number| answers.remove(&number).unwrap_or_else(missing)).collect())
+}
+
+fn ask(source: &dyn DriveSource, disk: &BlockDevice, scope: &Scope) -> Asked {
+    let mut findings = source.findings(disk, &scope.skip, &scope.erased);
+    if findings.skip_listed {
+        // Left alone means left alone.
+        return (findings, DriveFacts::default());
+    }
+    let facts = match source.open(disk, Access::Read) {
+        Ok(drive) => asked(source, drive.as_ref(), disk),
+        Err(error) => {
+            findings.unreadable.get_or_insert(chain(&error));
+            DriveFacts { kind: source.kind(disk), ..DriveFacts::default() }
+        }
+    };
+    (findings, facts)
 }
 
 /// What is refused or skipped must not be emptied by a command for another namespace of the same drive: plans that

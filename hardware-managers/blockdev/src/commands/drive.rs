@@ -43,6 +43,15 @@ pub trait Drive: Send + Sync {
     /// [`CommandError`]; a status other than success is [`CommandError::Nvme`].
     fn nvme(&self, command: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError>;
 
+    /// Sends a command of the I/O queues that only asks; otherwise as [`nvme`](Self::nvme).
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    fn nvme_io(&self, _: &NvmeCommand, _: Transfer<'_>) -> Result<u32, CommandError> {
+        Err(CommandError::NoPassThrough)
+    }
+
     /// Number of the namespace that this is, for the commands that name one.
     ///
     /// # Errors
@@ -97,7 +106,11 @@ impl Drive for Device {
     }
 
     fn nvme(&self, command: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError> {
-        nvme::send(&self.file, command, data)
+        nvme::send(&self.file, nvme::Queue::Admin, command, data)
+    }
+
+    fn nvme_io(&self, command: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError> {
+        nvme::send(&self.file, nvme::Queue::Io, command, data)
     }
 
     fn nvme_namespace(&self) -> Result<u32, CommandError> {

@@ -32,6 +32,7 @@ const _: () = assert!(size_of::<PassthruCommand>() == 72, "the kernel's structur
 mod raw {
     nix::ioctl_none!(nvme_namespace_id, b'N', 0x40);
     nix::ioctl_readwrite!(nvme_admin_command, b'N', 0x41, super::PassthruCommand);
+    nix::ioctl_readwrite!(nvme_io_command, b'N', 0x43, super::PassthruCommand);
 }
 
 /// Status code type of what happens on the way, and the first code of it that only hosts use (NVMe Base 2.1,
@@ -40,7 +41,19 @@ const PATH_RELATED: u8 = 3;
 const FIRST_HOST_CODE: u8 = 0x70;
 const DO_NOT_RETRY: i32 = 1 << 14;
 
-pub(super) fn send(file: &File, command: &NvmeCommand, mut data: Transfer<'_>) -> Result<u32, CommandError> {
+/// Which queue a command goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    Admin,
+    Io,
+}
+
+pub(super) fn send(
+    file: &File,
+    queue: Queue,
+    command: &NvmeCommand,
+    mut data: Transfer<'_>,
+) -> Result<u32, CommandError> {
     // The kernel writes through the address only for commands that transfer from the device, which the opcode says;
     // a slice that must not change is never given to one.
     let reads = command.opcode & 3 == 2;
@@ -62,9 +75,15 @@ pub(super) fn send(file: &File, command: &NvmeCommand, mut data: Transfer<'_>) -
         ..PassthruCommand::default()
     };
     let started = Instant::now();
-    // SAFETY: the descriptor is open, the structure is the one that the kernel expects, and its address and length
+    // SAFETY: the descriptor is open, the structure is the one that both requests expect, and its address and length
     // are those of a slice that is borrowed, mutably where the kernel writes to it, until the call returns.
-    match unsafe { raw::nvme_admin_command(file.as_raw_fd(), &mut passthru) } {
+    let answer = unsafe {
+        match queue {
+            Queue::Admin => raw::nvme_admin_command(file.as_raw_fd(), &mut passthru),
+            Queue::Io => raw::nvme_io_command(file.as_raw_fd(), &mut passthru),
+        }
+    };
+    match answer {
         Ok(0) => Ok(passthru.result),
         Ok(status) => Err(decode(status)),
         Err(errno) => Err(failure(file, errno.into(), started.elapsed() >= command.timeout)),

@@ -8,7 +8,7 @@ pub enum Transfer<'a> {
     ToDevice(&'a [u8]),
 }
 
-/// An NVMe admin command (NVMe Base 2.1, 4.1.1).
+/// An NVMe command (NVMe Base 2.1, 4.1.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NvmeCommand {
     pub opcode: u8,

@@ -2,6 +2,7 @@ use tacit_blockdev::Drive;
 
 use super::controller::Controller;
 use super::namespace::Namespace;
+use super::reservations::reservations;
 use super::sanitize::{FAILURE_MODE, KINDS, method, read_log};
 use super::sanitize_log::SanitizeState;
 use super::smart::SmartLog;
@@ -34,9 +35,12 @@ pub(crate) fn fill(drive: &dyn Drive, facts: &mut DriveFacts) {
             unmap: controller.can_deallocate(),
             reads_zeroes: namespace.deallocated_reads_zeros,
         };
-        // Who holds one is told by a command of the I/O queues, which is not sent here.
-        let others = namespace.shared && namespace.reservable;
-        facts.reservations = if others { Reservations::Unknown } else { Reservations::None };
+        facts.reservations = if namespace.shared && namespace.reservable {
+            let told = reservations(drive, namespace.number);
+            facts.note_guard("reservations", told).unwrap_or_default()
+        } else {
+            Reservations::None
+        };
     }
     let sanitizing = add_sanitize(drive, &controller, facts);
     facts.sanitize_unknown = facts.note("sanitize operations", sanitizing).is_none();

@@ -12,6 +12,7 @@ mod firmware;
 mod follow;
 mod format;
 mod namespace;
+mod reservations;
 mod sanitize;
 mod sanitize_log;
 mod smart;

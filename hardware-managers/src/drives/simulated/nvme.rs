@@ -377,6 +377,17 @@ impl Drive for SimulatedNvme {
         answer
     }
 
+    fn nvme_io(&self, command: &NvmeCommand, data: Transfer<'_>) -> Result<u32, CommandError> {
+        let state = self.state();
+        self.reach(&state)?;
+        match (command.opcode, command.dwords[1] & 1, data, &self.identity.keys) {
+            (0x0e, 1, Transfer::FromDevice(buffer), Some(keys)) => {
+                fill(buffer, &nvme_pages::reservations(keys))
+            }
+            _ => refuse(INVALID_OPCODE),
+        }
+    }
+
     fn nvme_namespace(&self) -> Result<u32, CommandError> {
         Ok(self.identity.namespaces[0])
     }

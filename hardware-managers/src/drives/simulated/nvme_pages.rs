@@ -25,11 +25,22 @@ pub(super) fn namespace(identity: &NvmeIdentity, blocks: u64, block_bytes: u32) 
     // Format 1: format 0 is the one that a careless format would leave.
     data[25..27].copy_from_slice(&[1, 1]);
     data[29] = identity.protection;
+    (data[30], data[31]) = if identity.keys.is_some() { (1, 0xff) } else { (0, 0) };
     data[33] = 1;
     data[104..120].fill(0xab);
     data[130] = 9;
     data[132..134].copy_from_slice(&identity.metadata_bytes.to_le_bytes());
     data[134] = block_bytes.trailing_zeros() as u8;
+    data
+}
+
+/// Reservation Report, in the extended form.
+pub(super) fn reservations(keys: &[u64]) -> [u8; 4096] {
+    let mut data = [0; 4096];
+    data[5..7].copy_from_slice(&(keys.len() as u16).to_le_bytes());
+    for (place, key) in keys.iter().enumerate() {
+        data[64 + 64 * place + 8..64 + 64 * place + 16].copy_from_slice(&key.to_le_bytes());
+    }
     data
 }
 

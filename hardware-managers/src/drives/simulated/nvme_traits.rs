@@ -20,6 +20,8 @@ pub struct NvmeIdentity {
     /// All namespaces; the first is the one that this drive is.
     pub namespaces: Vec<u32>,
     pub metadata_bytes: u16,
+    /// Keys that other hosts have registered; `None` where no other host can reach the namespace.
+    pub keys: Option<Vec<u64>>,
     /// DPS.
     pub protection: u8,
     /// Estimated seconds for overwrite, block erase and crypto erase.
@@ -39,6 +41,7 @@ impl Default for NvmeIdentity {
             largest_transfer: 5,
             namespaces: vec![1],
             metadata_bytes: 0,
+            keys: None,
             protection: 0,
             estimates: [1600, 20, 2],
         }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 use tacit_model::PlanVerdict;
 
-use super::{Bench, MIB, free, run};
+use super::{Bench, MIB, Watcher, free, run, run_observed};
 use crate::drives::DriveKind;
 use crate::drives::simulated::{
     AtaTraits, Content, NvmeIdentity, ScsiTraits, SimulatedAta, SimulatedClock, SimulatedNvme, SimulatedScsi,
 };
 use crate::erase::findings::{Companion, Findings};
+use crate::managers::StepError;
 
 const FIRST: &str = "/dev/nvme0n1";
 const SECOND: &str = "/dev/nvme0n2";
@@ -112,4 +113,33 @@ fn a_drive_that_says_nothing_is_not_taken_for_one_without_commands_and_reservati
     let run = run(bench, json!({"wipe_special_filesystems": true}), json!({}));
     assert_eq!(run.plans[0].verdict, PlanVerdict::Refuse);
     assert!(run.plans[0].reasons[0].starts_with("does not answer: identity"), "{:?}", run.plans[0].reasons);
+}
+
+#[test]
+fn reservations_on_a_namespace_refuse_as_those_on_a_disk_do() {
+    let clock = SimulatedClock::new();
+    let verdict = |keys| {
+        let identity = NvmeIdentity { keys, ..NvmeIdentity::default() };
+        let drive = Arc::new(SimulatedNvme::new(Content::new(64 * MIB, 4096), identity, clock.clone()));
+        let mut bench = Bench::new(&clock);
+        bench.put(FIRST, DriveKind::Nvme, drive);
+        let run = run(bench, json!({"wipe_special_filesystems": true}), json!({}));
+        (run.plans[0].verdict, run.plans[0].reasons.join("; "))
+    };
+    let (refused, reason) = verdict(Some(vec![0xabcd, 0xef]));
+    assert_eq!(refused, PlanVerdict::Refuse);
+    assert!(reason.contains("2 initiators have registered"), "{reason}");
+    assert_eq!(verdict(Some(Vec::new())).0, PlanVerdict::Erase);
+}
+
+#[test]
+fn a_stop_is_heard_while_devices_are_asked() {
+    let mut bench = Bench::new(&SimulatedClock::new());
+    let content = Arc::new(Content::new(4 * MIB, 512));
+    bench.plain("/dev/vda", &content);
+    // It stops whatever was reported: nothing was.
+    let watcher = Watcher { stop_at_once: true, ..Watcher::default() };
+    let run = run_observed(bench, json!({}), json!({}), &watcher);
+    assert!(matches!(run.outcome, Err(StepError::Cancelled { done: 0, total: 1 })), "{:?}", run.outcome);
+    assert_eq!(content.writes(), 0);
 }

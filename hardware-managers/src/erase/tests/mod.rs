@@ -208,6 +208,7 @@ impl DriveSource for Bench {
 #[derive(Default)]
 pub(super) struct Watcher {
     pub(super) stop_at: Option<&'static str>,
+    pub(super) stop_at_once: bool,
     stages: Mutex<Vec<(String, String)>>,
     asked: AtomicUsize,
 }
@@ -227,7 +228,8 @@ impl StepObserver for Watcher {
     fn cancelled(&self) -> bool {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let stages = self.stages.lock().unwrap();
-        self.stop_at.is_some_and(|word| stages.iter().any(|(_, stage)| stage.starts_with(word)))
+        self.stop_at_once
+            || self.stop_at.is_some_and(|word| stages.iter().any(|(_, stage)| stage.starts_with(word)))
     }
 }
 

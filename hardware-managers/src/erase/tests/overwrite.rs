@@ -36,7 +36,11 @@ fn every_byte_is_overwritten_on_sectors_of_any_size() {
         let all = format!("all {size} bytes read back as the zeros of the last pass");
         assert!(proofs[0].verification.contains(&all), "{:?}", proofs[0].verification);
         let kept = proofs[0].actions.iter().any(|action| action.contains("kept its old view"));
-        assert!(!kept, "it was still held when its partitions were to be read again: {:?}", proofs[0].actions);
+        assert!(
+            !kept,
+            "it was still held when its partitions were to be read again: {:?}",
+            proofs[0].actions
+        );
         assert!((0..size).step_by(509).all(|at| byte(&content, at) == 0));
     }
 }
