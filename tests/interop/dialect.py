@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tacit's conductor drives stock ironic-python-agent: a process with one loop device as its disk.
 
-    dialect.py TACIT PYTHON        (as root; PYTHON is the one that ironic-python-agent is installed for)
+    dialect.py TACIT PYTHON        (through dialect.sh; PYTHON is the one that ironic-python-agent is installed for)
 
 Inspection, automated cleaning, deployment of a raw and of a qcow2 image, undeployment; once more with the conductor killed in
 the middle of a step, with the agent killed in the middle of one, and with what must be refused. Prints what took how long.
@@ -189,7 +189,7 @@ def make_images(folder):
     raw = folder / "disk.raw"
     with open(raw, "wb") as file:
         file.truncate(IMAGE)
-    run("sgdisk", "--new=1:2048:0", "--typecode=1:8300", raw, env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
+    run("sgdisk", "--new=1:2048:0", "--typecode=1:8300", raw)
     with open(raw, "r+b") as file:
         file.seek(MIB)
         file.write(os.urandom(IMAGE - 2 * MIB))
@@ -229,9 +229,9 @@ class Disk:
         run("losetup", "--detach", self.device)
 
 
-def deploy(conductor, images, name, disk_format, **options):
+def deploy(conductor, images, name, disk_format, *more, **options):
     arguments = ["--image", images.url(name), "--checksum", digest(images.folder / name), "--disk-format", disk_format]
-    return conductor.node("deploy", "stock", *arguments, **options)
+    return conductor.node("deploy", "stock", *arguments, *more, **options)
 
 
 def story(conductor, agent, disk, images, image):
@@ -240,6 +240,7 @@ def story(conductor, agent, disk, images, image):
         "create", "stock", "--driver", "manual", "--driver-info", f"agent_address=127.0.0.1:{agent.port}",
         "--driver-info", "agent_dialect=ipa", "--driver-info", f"agent_token={TOKEN}",
         "--driver-info", f"agent_certificate={certificate}", "--root-device", f"name={disk.device}",
+        "--mac", pathlib.Path("/sys/class/net/nic.7/address").read_text().strip(),
     )  # fmt: skip
     said = conductor.node("set", "stock", "--driver-info", "agent_dialect=other", fails=True)
     assert "driver_info.agent_dialect" in said, said
@@ -270,9 +271,13 @@ def story(conductor, agent, disk, images, image):
     timed("undeployment with cleaning", conductor.node, "undeploy", "stock", "--wait")
     disk.is_wiped()
 
-    deploy(conductor, images, "disk.qcow2", "qcow2")
-    timed("deployment of the same as qcow2", conductor.settles, "active")
+    drive = images.folder / "drive"
+    (drive / "openstack/latest").mkdir(parents=True)
+    (drive / "openstack/latest/meta_data.json").write_text('{"uuid": "told-by-the-config-drive"}')
+    deploy(conductor, images, "disk.qcow2", "qcow2", "--config-drive", drive)
+    timed("deployment of the same as qcow2, with a config drive", conductor.settles, "active")
     disk.holds(image)
+    assert b"told-by-the-config-drive" in disk.read(IMAGE, DISK - IMAGE), "the config drive is not on the disk"
     conductor.node("undeploy", "stock", "--wait")
     deploy(conductor, images, "disk.qcow2", "qcow2")
     conductor.settles("active")

@@ -46,10 +46,7 @@ impl IpaWork<'_> {
                     // An earlier system of the machine's may still be on its way out.
                     let since = *wrong_since.get_or_insert_with(Instant::now);
                     if since.elapsed() > WRONG_MACHINE_PATIENCE {
-                        return Err(match error {
-                            AgentError::WrongMachine { .. } => StepError::WrongMachine(error),
-                            error => error.into(),
-                        });
+                        return Err(error.into());
                     }
                     chain(&error)
                 }
@@ -83,7 +80,7 @@ impl IpaWork<'_> {
         done(Effect::Agent(Box::new(seen)), message)
     }
 
-    /// The machine must have one of the node's network interfaces, where the node has any on record.
+    /// The machine must have one of the node's network interfaces, where both are known.
     async fn identify(&self, run_id: &str) -> Result<(), StepError> {
         let ports = self.work.engine.store.transact(|tx| tx.ports_of(self.work.node.uuid))?;
         if ports.is_empty() {
@@ -95,13 +92,13 @@ impl IpaWork<'_> {
         let interfaces = inventory["interfaces"].as_array().into_iter().flatten();
         let shown: Vec<String> =
             interfaces.filter_map(|nic| nic["mac_address"].as_str().and_then(normal_mac)).collect();
-        if ports.iter().any(|port| shown.contains(&port.address)) {
+        if shown.is_empty() || ports.iter().any(|port| shown.contains(&port.address)) {
             return Ok(());
         }
         let known: Vec<String> = ports.into_iter().map(|port| port.address).collect();
         let detail =
             format!("its network interfaces are {}, the record says {}", shown.join(", "), known.join(", "));
-        Err(StepError::WrongMachine(AgentError::WrongMachine { address: None, detail }))
+        Err(AgentError::WrongMachine { address: Some(self.client()?.address()), detail }.into())
     }
 }
 
