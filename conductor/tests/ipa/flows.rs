@@ -14,16 +14,13 @@ fn begun(ipa: &FakeIpa) -> Vec<String> {
     ipa.state().begun.iter().map(|body| body["name"].as_str().unwrap().to_owned()).collect()
 }
 
-async fn shown(site: &Site) -> String {
-    let state = ApiState {
-        store: std::sync::Arc::new(tacit_conductor::store::Store::in_memory().unwrap()),
-        engine: site.engine().clone(),
-        public_url: None,
-    };
-    let node = site.store().node(site.node).unwrap().unwrap();
-    state.store.transact(|tx| tx.create_node(&node)).unwrap();
-    let request = Request::get(format!("/v1/nodes/{}", site.node)).header("host", "h");
-    let request = request.header("x-openstack-ironic-api-version", "1.115").body(Body::empty()).unwrap();
+/// What the API says of the node, or to a change of it.
+async fn ask(site: &Site, method: &str, body: &Value) -> String {
+    let state = ApiState { store: site.store().clone(), engine: site.engine().clone(), public_url: None };
+    let request =
+        Request::builder().method(method).uri(format!("/v1/nodes/{}", site.node)).header("host", "h");
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    let request = request.header("x-openstack-ironic-api-version", "1.115").body(body).unwrap();
     let answer = router(state).oneshot(request).await.unwrap();
     String::from_utf8(to_bytes(answer.into_body(), usize::MAX).await.unwrap().to_vec()).unwrap()
 }
@@ -59,10 +56,14 @@ async fn whole_life_of_a_node_with_ipa() {
     }
     assert!(site.store().transact(|tx| tx.erasures(site.node)).unwrap().is_empty(), "certified by nobody");
     assert_eq!(node.driver_internal_info["agent_dialect"], "ipa");
-    let record = shown(&site).await;
+    let record = ask(&site, "GET", &Value::Null).await;
     assert!(record.contains("\"agent_token\":\"******\"") && !record.contains(TOKEN), "{record}");
     assert!(record.contains("\"agent_limits\":\"it reports no progress"), "{record}");
 
+    assert!(history.contains("insert_medium: no driver_info.deploy_iso"), "{history}");
+    site.change(|node| {
+        node.driver_info.insert("deploy_iso".into(), "http://h/ipa.iso".into());
+    });
     let mut ids = Vec::new();
     for verb in ["active", "rebuild"] {
         let before = begun(&ipa).len();
@@ -85,6 +86,7 @@ async fn whole_life_of_a_node_with_ipa() {
     assert!(
         site.history().contains("image (x) written to device /dev/sda root_uuid=0x00000000, by IPA's word")
     );
+    assert!(site.history().contains("insert_medium: driver_info.deploy_iso inserted"));
     let sent = serde_json::to_string(&ipa.state().begun).unwrap();
     assert!(!sent.contains(TOKEN) && !sent.contains("CERTIFICATE"), "the node's own secrets were sent");
 }
@@ -100,6 +102,14 @@ async fn what_ipa_cannot_do_is_refused_before_anything_happens() {
         error.starts_with("instance_info.image_source ") && error.contains("lent no connection"),
         "{error}"
     );
+    for (key, wrong) in
+        [("agent_dialect", "other"), ("agent_token", "short"), ("agent_certificate", "no PEM")]
+    {
+        let change = json!([{"op": "add", "path": format!("/driver_info/{key}"), "value": wrong}]);
+        let said = ask(&site, "PATCH", &change).await;
+        assert!(said.contains(&format!("driver_info.{key} ")) && !said.contains("short\""), "{said}");
+    }
+    assert_eq!(site.store().node(site.node).unwrap().unwrap().driver_info, ipa.driver_info());
     site.image("http://h/disk.raw");
     site.change(|node| {
         node.driver_info.shift_remove("agent_token");

@@ -70,7 +70,7 @@ impl Site {
         self.conductor.as_ref().unwrap()
     }
 
-    pub(crate) fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Arc<Store> {
         &self.conductor().store
     }
 

@@ -56,8 +56,11 @@ async fn the_least_is_sent_and_once_only_where_it_is_new() {
     let client = bmc.client();
     client.set_boot(BootTarget::Cd, true).await.expect("set");
     client.set_boot(BootTarget::Hdd, true).await.expect("set");
+    client.set_boot(BootTarget::Pxe, true).await.expect("set");
     let first = json!({"Boot": {"BootSourceOverrideTarget": "Cd", "BootSourceOverrideEnabled": "Once"}});
-    assert_eq!(bodies(&bmc), [first, json!({"Boot": {"BootSourceOverrideTarget": "Hdd"}})]);
+    let then = ["Hdd", "Pxe"].map(|target| json!({"Boot": {"BootSourceOverrideTarget": target}}));
+    assert_eq!(bodies(&bmc)[..1], [first]);
+    assert_eq!(bodies(&bmc)[1..], then);
 }
 
 #[tokio::test]
