@@ -419,4 +419,26 @@ mod tests {
         let journal = Journal::new(directory.path(), "another boot").unwrap();
         assert!(journal.load().unwrap().is_empty());
     }
+
+    #[test]
+    fn proofs_are_kept_with_the_operation_and_not_told_in_events() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Arc::new(EventLog::new("boot".into()));
+        let jobs = Jobs::resume(Journal::new(directory.path(), "boot").unwrap(), log.clone());
+        let context = running(&jobs, "a");
+        jobs.run(&context, None, |_| {
+            let mut error = CommandError::new("BlockDeviceEraseError", "/dev/sdb: broken");
+            error.error.proofs = vec![tacit_model::Proof::default().failed("broken")];
+            Err(error)
+        });
+        assert_eq!(jobs.get(Front::V2, "a").unwrap().error.unwrap().proofs.len(), 1);
+        let told = log.page(0).events.into_iter().find_map(|event| match event.kind {
+            EventKind::Finished { error, .. } => error,
+            _ => None,
+        });
+        assert!(told.unwrap().proofs.is_empty());
+        // After a restart of the agent they are still there.
+        let after = self::jobs(directory.path());
+        assert_eq!(after.get(Front::V2, "a").unwrap().error.unwrap().proofs.len(), 1);
+    }
 }

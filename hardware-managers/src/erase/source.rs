@@ -13,7 +13,7 @@ use super::findings::{Companion, Findings};
 use crate::chain::chain;
 use crate::drives::{Clock, DriveKind, SystemClock};
 use crate::machine::{Machine, is_virtual_medium, read_flag};
-use crate::wipe::{SkipList, survey, underneath};
+use crate::wipe::{SkipList, reserved, survey, underneath};
 
 /// Where work is noted that a drive does on its own: it outlives this process, but not the boot.
 const NOTES: &str = "/run/tacit/erase";
@@ -255,6 +255,12 @@ impl DriveSource for MachineDrives {
                 found.member_of = array.filter(|_| found.held.is_empty());
             }
             Err(error) => found.held.push(format!("it is not known who uses it: {}", chain(&error))),
+        }
+        if disk.name.starts_with("/dev/dm-")
+            && let Some(others) = reserved(&self.machine, &disk.name)
+        {
+            // One path may have been asked, and another one be the one that is reserved.
+            found.held.push(others);
         }
         if found.member_of.is_some() || !found.held.is_empty() {
             // An array that runs is told about above.
