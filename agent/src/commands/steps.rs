@@ -174,6 +174,9 @@ impl StepObserver for Observer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tacit_hardware::DeviceFailure;
+    use tacit_model::{Proof, ProofResult};
+
     use super::*;
 
     #[test]
@@ -188,5 +191,19 @@ mod tests {
             "Current versions: {'a': '1.2'}, versions used by ironic: {\"b'\": '0.1'}"
         );
         assert_eq!(error.error.code, 409);
+    }
+
+    #[test]
+    fn what_became_of_each_device_travels_with_the_failure() {
+        let good = Proof { device: "/dev/sda".into(), result: ProofResult::Proven, ..Proof::default() };
+        let bad = Proof { device: "/dev/sdb".into(), ..Proof::default() }.failed("broken");
+        let failures = vec![DeviceFailure { device: "/dev/sdb".into(), reason: "broken".into() }];
+        let error = StepError::Erase { failures, proofs: vec![good, bad], touched: true };
+        let failure = serde_json::to_value(from_step("erase_devices", &error).error).unwrap();
+        assert_eq!(failure["proofs"][0]["result"], "proven");
+        assert_eq!(failure["proofs"][1]["result"], "failed");
+        assert_eq!(failure["proofs"][1]["actions"], json!(["failed: broken"]));
+        let other = from_step("x", &StepError::Cancelled { done: 0, total: 1 }).error;
+        assert!(serde_json::to_value(other).unwrap().get("proofs").is_none());
     }
 }
