@@ -28,6 +28,7 @@ mod smbios;
 mod trust;
 mod usb;
 mod view;
+mod virtual_media;
 mod volumes;
 
 pub(crate) use by_path::{ata_compatible, virtio_compatible};
@@ -42,3 +43,4 @@ pub use inspection::Inspection;
 pub use roots::Roots;
 pub(crate) use roots::{names_in, read_flag, read_number, read_text};
 pub use view::Machine;
+pub(crate) use virtual_media::is_virtual_medium;

@@ -10,11 +10,12 @@ use tacit_model::{BlockDevice, DevicePlan, EraseStandard, PlanVerdict, PlannedMe
 use super::arrays::{self, Arrays, Fate, Member};
 use super::guard::{Finding, FindingKind, protected_content, reserved, verdict};
 use super::plan::Plan;
+use super::probe::Follow;
 use super::skip::SkipList;
-use super::stack::{BlockGraph, Kind, held, obstacle};
+use super::stack::{Block, BlockGraph, Kind, held, obstacle};
 use super::{lanes, media};
 use crate::chain::chain;
-use crate::machine::{Machine, read_flag};
+use crate::machine::{Machine, is_virtual_medium, read_flag};
 use crate::managers::StepError;
 
 /// One disk, looked at.
@@ -27,7 +28,7 @@ pub(super) struct Subject {
     pub(super) plan: Option<Plan>,
     /// What stands on it and is stopped first, from the top down.
     pub(super) above: Vec<String>,
-    /// Swap and bcache aside, whether it is made of other devices.
+    /// Whether it is made of other devices: an array, a multipath or bcache device.
     pub(super) is_built: bool,
 }
 
@@ -97,18 +98,23 @@ impl Census {
         })?;
         let graph = BlockGraph::read(machine.roots());
         let disks = machine.disks();
-        let looks = lanes::each(&disks, |disk| look(machine, disk, &skip));
+        let looks = lanes::each(&disks, |disk| look(machine, &graph, disk, &skip));
         let mut members = Vec::new();
         let mut subjects: Vec<Subject> = Vec::with_capacity(disks.len());
-        for (disk, (findings, plan, found)) in disks.into_iter().zip(looks) {
+        for (disk, (mut findings, plan, found)) in disks.into_iter().zip(looks) {
             members.extend(found);
             let block = graph.get(&disk.name);
+            let is_built = block.is_some_and(|block| graph.slaves(block).next().is_some());
+            if is_built && block.is_some_and(|block| block.kind == Kind::Disk) {
+                let reason = "made of other devices by a driver that this agent does not know";
+                findings.push(Finding::new(FindingKind::InUse, reason));
+            }
             subjects.push(Subject {
                 path: machine.device_node(&disk.name),
                 findings,
                 plan,
                 above: held(&graph, &disk.name),
-                is_built: block.is_some_and(|block| matches!(block.kind, Kind::Array | Kind::Mapped { .. })),
+                is_built,
                 disk,
             });
         }
@@ -118,8 +124,29 @@ impl Census {
         }
         subjects.sort_by_key(|subject| (!subject.is_built, subject.above.len()));
         let mut census = Self { subjects };
+        census.heed_what_is_below(&graph);
         census.find_obstacles(machine, &graph);
         Ok(census)
+    }
+
+    /// What is written to an array is written to its disks: what keeps one of these out, keeps the array out. That a
+    /// disk stays because an array on it does is no such reason.
+    fn heed_what_is_below(&mut self, graph: &BlockGraph) {
+        let mut heeded: Vec<(usize, Finding)> = Vec::new();
+        for (at, subject) in self.subjects.iter().enumerate().filter(|(_, subject)| subject.is_built) {
+            let below = graph.get(&subject.disk.name).map(|block| graph.below(block)).unwrap_or_default();
+            let lower = self.subjects.iter().filter(|lower| below.contains(lower.kernel_name().as_str()));
+            for lower in lower {
+                let keeps = |finding: &&Finding| lower.is_built || finding.kind != FindingKind::Array;
+                heeded.extend(lower.findings.iter().filter(keeps).map(|finding| {
+                    let reason = format!("stands on {}: {}", lower.disk.name, finding.reason);
+                    (at, Finding::new(finding.kind, reason))
+                }));
+            }
+        }
+        for (at, finding) in heeded {
+            self.subjects[at].findings.push(finding);
+        }
     }
 
     /// What stands on a disk may stand on others, too, and those may have to be left alone: until nothing changes.
@@ -187,7 +214,7 @@ fn kept(subject: &Subject, arrays: &Arrays, graph: &BlockGraph) -> Option<Findin
     Some(Finding::new(FindingKind::Array, format!("a member of {}, which {reason}", array.title())))
 }
 
-fn look(machine: &Machine, disk: &BlockDevice, skip: &SkipList) -> Look {
+fn look(machine: &Machine, graph: &BlockGraph, disk: &BlockDevice, skip: &SkipList) -> Look {
     let mut findings = Vec::new();
     if skip.matches(disk) {
         findings.push(Finding::new(FindingKind::Listed, "named by skip_block_devices"));
@@ -197,10 +224,10 @@ fn look(machine: &Machine, disk: &BlockDevice, skip: &SkipList) -> Look {
     if read_flag(&folder.join("ro")) {
         findings.push(Finding::new(FindingKind::ReadOnly, "read-only"));
     }
-    if media::is_played_by_bmc(&folder) {
+    if is_virtual_medium(&folder) {
         findings.push(Finding::new(FindingKind::VirtualMedium, "a virtual medium of the BMC"));
     }
-    match read(machine, disk, &mut findings) {
+    match read(machine, graph, disk, &mut findings) {
         Ok((plan, members)) => (findings, plan, members),
         Err(error) => {
             findings.push(Finding::new(FindingKind::Unreadable, chain(&error)));
@@ -211,6 +238,7 @@ fn look(machine: &Machine, disk: &BlockDevice, skip: &SkipList) -> Look {
 
 fn read(
     machine: &Machine,
+    graph: &BlockGraph,
     disk: &BlockDevice,
     findings: &mut Vec<Finding>,
 ) -> Result<(Option<Plan>, Vec<Member>), Error> {
@@ -225,10 +253,107 @@ fn read(
     if media::is_parameter_medium(&device)? {
         findings.push(Finding::new(FindingKind::VirtualMedium, "virtual medium with parameters"));
     }
-    if let Some(reason) = reserved(&device, &disk.name) {
+    if let Some(reason) = reserved(machine, &disk.name) {
         findings.push(Finding::new(FindingKind::Reserved, reason));
     }
-    let plan = Plan::make(&device)?;
+    let mut plan = Plan::make(&device, Follow::Copies)?;
+    let above = graph.get(&disk.name).map(|block| graph.above(block)).unwrap_or_default();
+    plan.shared_above = above.into_iter().find_map(|holder| shared_on(machine, holder));
     let members = arrays::members(&device, &disk.name, &plan)?;
     Ok((Some(plan), members))
+}
+
+/// A shared file system on what stands upon a disk: within a logical volume it has no place on the disk that could be
+/// told in advance.
+fn shared_on(machine: &Machine, holder: &Block) -> Option<String> {
+    // Reads from a suspended device wait until somebody wakes it.
+    if read_flag(&holder.folder.join("dm/suspended")) {
+        return None;
+    }
+    let device = Device::open(&machine.device_node(holder.node()), Access::Read).ok()?;
+    let plan = (device.size_bytes() > 0).then(|| Plan::make(&device, Follow::Guards))?.ok()?;
+    Some(format!("on {}: {}", holder.node(), protected_content(&plan)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::machine::Roots;
+
+    const SIZE: u64 = 4 << 20;
+
+    /// A disk, or something built upon others, with a file of zeros for its node.
+    fn block(root: &Path, name: &str, upon: &[&str]) {
+        let folder = root.join("sys/block").join(name);
+        for part in ["holders", "slaves"] {
+            fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        fs::write(folder.join("size"), (SIZE / 512).to_string()).unwrap();
+        for below in upon {
+            let lower = root.join("sys/block").join(below);
+            symlink(&lower, folder.join("slaves").join(below)).unwrap();
+            symlink(&folder, lower.join("holders").join(name)).unwrap();
+        }
+        if name.starts_with("md") {
+            fs::create_dir_all(folder.join("md")).unwrap();
+            fs::write(folder.join("md/level"), "raid1").unwrap();
+        }
+        fs::create_dir_all(root.join("dev")).unwrap();
+        fs::File::create(root.join("dev").join(name)).unwrap().set_len(SIZE).unwrap();
+    }
+
+    fn take(root: &Path, listed: &str) -> Vec<(String, PlanVerdict, String)> {
+        let machine = Machine::new(Roots::below(root), None);
+        let node = json!({"properties": {"skip_block_devices": [{ "name": listed }]}});
+        let census = Census::take(&machine, &node).unwrap();
+        let all = census.subjects.iter();
+        all.map(|subject| (subject.disk.name.clone(), subject.verdict(), subject.reason())).collect()
+    }
+
+    #[test]
+    fn what_stands_on_a_kept_disk_is_kept_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for disk in ["vda", "vdb", "vdc"] {
+            block(folder.path(), disk, &[]);
+        }
+        block(folder.path(), "md0", &["vda", "vdb"]);
+        block(folder.path(), "bcache0", &["md0"]);
+        let subjects = take(folder.path(), "/dev/vda");
+        let of = |name: &str| subjects.iter().find(|(found, ..)| found == name).unwrap();
+        for name in ["/dev/vda", "/dev/md0", "/dev/bcache0"] {
+            assert_eq!(of(name).1, PlanVerdict::Skip, "{name}: {}", of(name).2);
+        }
+        assert_eq!(of("/dev/md0").2, "stands on /dev/vda: named by skip_block_devices");
+        // The array keeps its other disk from being freed.
+        assert_eq!((of("/dev/vdb").1, of("/dev/vdc").1), (PlanVerdict::Refuse, PlanVerdict::Erase));
+    }
+
+    #[test]
+    fn bcache_devices_are_wiped_before_they_are_stopped_with_what_they_stand_on() {
+        let folder = tempfile::tempdir().unwrap();
+        block(folder.path(), "vda", &[]);
+        block(folder.path(), "vdb", &[]);
+        block(folder.path(), "bcache0", &["vda", "vdb"]);
+        let machine = Machine::new(Roots::below(folder.path()), None);
+        let census = Census::take(&machine, &json!({})).unwrap();
+        let built: Vec<(&str, bool)> =
+            census.subjects.iter().map(|subject| (subject.disk.name.as_str(), subject.is_built)).collect();
+        assert_eq!(built, [("/dev/bcache0", true), ("/dev/vda", false), ("/dev/vdb", false)]);
+        assert!(census.subjects.iter().all(|subject| subject.verdict() == PlanVerdict::Erase));
+    }
+
+    #[test]
+    fn replicated_devices_of_other_drivers_are_left_alone_with_their_disks() {
+        let folder = tempfile::tempdir().unwrap();
+        block(folder.path(), "vda", &[]);
+        block(folder.path(), "drbd0", &["vda"]);
+        let subjects = take(folder.path(), "/dev/none");
+        assert!(subjects.iter().all(|(_, verdict, _)| *verdict == PlanVerdict::Refuse), "{subjects:?}");
+    }
 }

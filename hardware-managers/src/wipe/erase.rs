@@ -6,8 +6,8 @@ use std::path::Path;
 use tacit_blockdev::{Access, AlignedBuf, Device, Error};
 use tacit_model::{BlockDevice, Proof, ProofResult};
 
-use super::plan::Plan;
-use super::probe::{EDGE, Found, Region, probe};
+use super::plan::{Plan, cut};
+use super::probe::{Budget, EDGE, Follow, Found, Region, probe};
 use super::signatures;
 
 /// Largest piece that is read back at once.
@@ -40,11 +40,9 @@ pub(super) fn execute(
     {
         let device = Device::open(node, Access::Exclusive)?;
         for (done, (region, found)) in (1..).zip(&plan.regions) {
-            actions.extend(
-                found
-                    .iter()
-                    .map(|hit| format!("{}: {} found at offset {}", region.name, hit.name, hit.offset)),
-            );
+            actions.extend(cut(found
+                .iter()
+                .map(|hit| format!("{}: {} found at offset {}", region.name, hit.name, hit.offset))));
             if region.length == plan.disk_size {
                 let tables = plan.structures.iter();
                 actions.extend(
@@ -53,10 +51,13 @@ pub(super) fn execute(
                     }),
                 );
             }
-            for (offset, length) in plan.extents(region, found) {
-                device.zero(offset, length)?;
-                actions.push(format!("{}: zeroed {length} bytes at offset {offset}", region.name));
+            let extents = plan.extents(region, found);
+            for (offset, length) in &extents {
+                device.zero(*offset, *length)?;
             }
+            actions.extend(cut(extents.iter().map(|(offset, length)| {
+                format!("{}: zeroed {length} bytes at offset {offset}", region.name)
+            })));
             if step(done, total).is_break() && done < total {
                 device.flush()?;
                 return Err(EraseError::Stopped { done, total });
@@ -82,8 +83,11 @@ fn verify(node: &Path, plan: &Plan) -> Result<Vec<String>, EraseError> {
     let device = Device::open(node, Access::Read)?;
     let mut lines = Vec::new();
     let mut buffer = AlignedBuf::new(usize::try_from(PIECE).expect("a MiB fits memory"));
+    let budget = Budget::default();
     for (region, found) in &plan.regions {
-        if let Some(Found { name, offset, .. }) = probe(&device, region)?.into_iter().next() {
+        if let Some(Found { name, offset, .. }) =
+            probe(&device, region, Follow::Copies, &budget)?.into_iter().next()
+        {
             return Err(EraseError::Remains { name, offset });
         }
         lines.push(format!("{}: none of {} signatures found", region.name, signatures::count()));
@@ -93,9 +97,9 @@ fn verify(node: &Path, plan: &Plan) -> Result<Vec<String>, EraseError> {
         }
         let edge = EDGE.min(region.length);
         lines.push(format!("{}: first and last {edge} bytes read back as zeros", region.name));
-        lines.extend(between(region, found).map(|hit| {
+        lines.extend(cut(between(region, found).map(|hit| {
             format!("{}: {} at offset {} reads back as zeros", region.name, hit.name, hit.offset)
-        }));
+        })));
     }
     let tables = crate::partitions::scan_nested(&device)?;
     if let Some(part) = tables.structures.first() {
@@ -137,6 +141,10 @@ mod tests {
 
     use super::*;
 
+    fn plan_of(path: &Path) -> Result<Plan, Error> {
+        Plan::make(&Device::open(path, Access::Read).unwrap(), Follow::Copies)
+    }
+
     /// Writes bytes at an offset of a partition (or of the disk when it starts at 0) of an else empty disk.
     fn disk_with(path: &Path, size: u64, start: u64, offset: u64, bytes: &[u8]) {
         let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(path).unwrap();
@@ -172,14 +180,14 @@ mod tests {
                     let offsets: Vec<u64> = place.offsets(length).collect();
                     let offset = if start == 0 { offsets[0] } else { offsets[offsets.len() - 1] };
                     disk_with(&path, start + length, start, offset, signature.magic);
-                    let plan = Plan::make(&Device::open(&path, Access::Read).unwrap()).unwrap();
+                    let plan = plan_of(&path).unwrap();
                     let hit = |(_, found): &(Region, Vec<Found>)| {
                         found.iter().any(|hit| hit.name == signature.name && hit.offset == start + offset)
                     };
                     assert!(plan.regions.iter().any(hit), "{} at {offset}", signature.name);
                     let proof = execute(&path, &disk, &plan, |_, _| ControlFlow::Continue(())).unwrap();
                     assert_eq!(proof.result, ProofResult::Proven);
-                    let plan = Plan::make(&Device::open(&path, Access::Read).unwrap()).unwrap();
+                    let plan = plan_of(&path).unwrap();
                     assert_eq!(plan.regions.len(), 1);
                     assert_eq!(plan.regions[0].1, []);
                 }
@@ -192,7 +200,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk");
         disk_with(&path, 8 << 20, 0, 0, b"XFSB");
-        let plan = Plan::make(&Device::open(&path, Access::Read).unwrap()).unwrap();
+        let plan = plan_of(&path).unwrap();
         // Somebody writes between the wipe and the proof.
         let again = |_, _| {
             disk_with(&path, 8 << 20, 0, 0, b"LUKS\xba\xbe");

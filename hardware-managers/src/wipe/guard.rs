@@ -1,11 +1,12 @@
 //! What forbids to erase a disk. File systems that other machines may have mounted are never erased by accident (IPA
 //! contract §5.4).
 
-use tacit_blockdev::Device;
+use tacit_blockdev::{Access, Device};
 use tacit_model::PlanVerdict;
 
 use super::plan::Plan;
 use crate::drives::{DriveKind, Reservations, identify};
+use crate::machine::{Machine, names_in, read_text};
 use crate::partitions::PartitionKind;
 
 /// Kinds of reasons to leave a disk alone.
@@ -98,7 +99,8 @@ pub(super) fn protected_content(plan: &Plan) -> Option<String> {
         };
         Some(format!("{content} (number {})", part.number))
     });
-    by_type.or_else(|| {
+    let above = || plan.shared_above.clone();
+    by_type.or_else(above).or_else(|| {
         plan.regions.iter().find_map(|(region, found)| {
             let hit = found.iter().find(|hit| hit.shared)?;
             Some(format!("{} ({}, offset {})", hit.name, region.name, hit.offset))
@@ -106,16 +108,62 @@ pub(super) fn protected_content(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Who else has registered with a logical unit of a storage network, in words. Only SCSI has such.
-pub(super) fn reserved(device: &Device, name: &str) -> Option<String> {
-    if !device.is_block_device() || DriveKind::of(name) != DriveKind::Scsi {
-        return None;
-    }
-    match identify(device, DriveKind::Scsi).reservations {
-        Reservations::Registered { keys, holder } => {
-            let held = holder.map_or_else(String::new, |key| format!(", reserved by {key:#x}"));
-            Some(format!("{} other machines are registered with it{held}", keys.len().max(1)))
+/// Who else has registered with a logical unit of a storage network, in words. Only SCSI disks are asked; for a
+/// multipath device, which takes no such commands, its paths answer.
+pub(crate) fn reserved(machine: &Machine, name: &str) -> Option<String> {
+    paths(machine, name).iter().find_map(|path| {
+        let device = Device::open(&machine.device_node(path), Access::Read).ok()?;
+        if !device.is_block_device() {
+            return None;
         }
-        Reservations::None | Reservations::Unknown => None,
+        match identify(&device, DriveKind::Scsi).reservations {
+            Reservations::Registered { keys, holder } => {
+                let held = holder.map_or_else(String::new, |key| format!(", reserved by {key:#x}"));
+                Some(format!("{} other machines are registered with it{held}", keys.len().max(1)))
+            }
+            Reservations::None | Reservations::Unknown => None,
+        }
+    })
+}
+
+/// The SCSI disks by which a logical unit is reached.
+fn paths(machine: &Machine, name: &str) -> Vec<String> {
+    if DriveKind::of(name) == DriveKind::Scsi {
+        return vec![name.to_owned()];
+    }
+    let folder = machine.roots().sys.join("block").join(name.trim_start_matches("/dev/").replace('/', "!"));
+    let is_multipath = read_text(&folder.join("dm/uuid")).is_some_and(|uuid| uuid.starts_with("mpath-"));
+    let slaves = if is_multipath { names_in(&folder.join("slaves")) } else { Vec::new() };
+    slaves
+        .iter()
+        .map(|slave| format!("/dev/{slave}"))
+        .filter(|path| DriveKind::of(path) == DriveKind::Scsi)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::machine::Roots;
+
+    #[test]
+    fn a_multipath_device_is_asked_through_its_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, uuid) in [("dm-0", "mpath-3600"), ("dm-1", "LVM-abc")] {
+            let block = folder.path().join("sys/block").join(name);
+            fs::create_dir_all(block.join("dm")).unwrap();
+            fs::write(block.join("dm/uuid"), uuid).unwrap();
+            for slave in ["sda", "sdb", "vda"] {
+                fs::create_dir_all(block.join("slaves").join(slave)).unwrap();
+            }
+        }
+        let machine = Machine::new(Roots::below(folder.path()), None);
+        assert_eq!(paths(&machine, "/dev/dm-0"), ["/dev/sda", "/dev/sdb"]);
+        assert_eq!(paths(&machine, "/dev/sdc"), ["/dev/sdc"]);
+        for other in ["/dev/dm-1", "/dev/nvme0n1", "/dev/md0", "/dev/none"] {
+            assert_eq!(paths(&machine, other), [] as [&str; 0], "{other}");
+        }
     }
 }

@@ -16,6 +16,8 @@ mod stack;
 mod step;
 mod survey;
 
+pub(crate) use guard::reserved;
 pub use skip::SkipList;
+pub(crate) use stack::underneath;
 pub(crate) use step::STEPS;
 pub(crate) use survey::survey;

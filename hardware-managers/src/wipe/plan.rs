@@ -2,7 +2,7 @@
 
 use tacit_blockdev::{Device, Error};
 
-use super::probe::{EDGE, Found, Region, probe};
+use super::probe::{Budget, EDGE, Follow, Found, Region, probe};
 use crate::partitions::{Partition, PartitionKind, Structure, scan_nested};
 
 /// Signatures outside of the edges are removed with the block of this size around them.
@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) regions: Vec<(Region, Vec<Found>)>,
     pub(super) partitions: Vec<Partition>,
     pub(super) structures: Vec<Structure>,
+    /// A file system that other machines may use, on something that stands upon the disk.
+    pub(super) shared_above: Option<String>,
 }
 
 /// A range to be zeroed, in bytes from the start of the disk.
@@ -24,7 +26,7 @@ pub(super) type Extent = (u64, u64);
 
 impl Plan {
     /// Probes the disk and every partition that a table on it names.
-    pub(super) fn make(device: &Device) -> Result<Self, Error> {
+    pub(super) fn make(device: &Device, follow: Follow) -> Result<Self, Error> {
         let tables = scan_nested(device)?;
         let mut regions: Vec<Region> = tables
             .partitions
@@ -33,10 +35,11 @@ impl Plan {
             .map(|part| Region { name: region_name(part), start: part.start, length: part.length })
             .collect();
         regions.push(Region { name: "disk".to_owned(), start: 0, length: device.size_bytes() });
+        let budget = Budget::default();
         let regions = regions
             .into_iter()
             .map(|region| {
-                let found = probe(device, &region)?;
+                let found = probe(device, &region, follow, &budget)?;
                 Ok((region, found))
             })
             .collect::<Result<_, Error>>()?;
@@ -45,6 +48,7 @@ impl Plan {
             regions,
             partitions: tables.partitions,
             structures: tables.structures,
+            shared_above: None,
         })
     }
 
@@ -72,7 +76,7 @@ impl Plan {
         let hits =
             hits.map(|(region, hit)| format!("{}: {} at offset {}", region.name, hit.name, hit.offset));
         let tables = self.structures.iter().map(|part| format!("{} at offset {}", part.name, part.offset));
-        hits.chain(tables).collect()
+        cut(hits.chain(tables))
     }
 
     fn block_around(&self, offset: u64, length: u64) -> Extent {
@@ -80,6 +84,20 @@ impl Plan {
         let end = (offset + length).next_multiple_of(BLOCK).min(self.disk_size);
         (start, end - start)
     }
+}
+
+/// Most lines of one kind about one region. A tenant's disk can hold more copies than anybody wants to read of.
+const TOLD: usize = 256;
+
+/// The first lines, and how many more there are.
+pub(super) fn cut(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut lines = lines.fuse();
+    let mut told: Vec<String> = lines.by_ref().take(TOLD).collect();
+    let more = lines.count();
+    if more > 0 {
+        told.push(format!("and {more} more"));
+    }
+    told
 }
 
 /// Slices have numbers of their own.

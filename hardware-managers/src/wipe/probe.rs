@@ -1,5 +1,9 @@
 //! Finding signatures in a region of a disk.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io;
+
 use tacit_blockdev::{AlignedBuf, Device, Error};
 
 use super::{follow, signatures};
@@ -28,10 +32,47 @@ pub(super) struct Found {
     pub(super) shared: bool,
 }
 
+/// How far findings are followed to where they lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    /// To all copies of them.
+    Copies,
+    /// No further than guards need it.
+    Guards,
+}
+
+/// Reads between the edges of regions that are left for a disk. What is on it is a tenant's: overlapping partitions
+/// full of superblocks could otherwise ask for work without end. A hundred partitions need a fifth of it.
+#[derive(Debug)]
+pub(super) struct Budget(Cell<u32>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Cell::new(1 << 17))
+    }
+}
+
+impl Budget {
+    fn take(&self) -> io::Result<()> {
+        let left = self.0.get().checked_sub(1).ok_or_else(|| {
+            io::Error::other(
+                "tables and superblocks on it lead to more places than can be looked at; erase it as a whole",
+            )
+        })?;
+        self.0.set(left);
+        Ok(())
+    }
+}
+
 /// Looks for every signature at all of its places, and for the copies that the found ones lead to.
-pub(super) fn probe(device: &Device, region: &Region) -> Result<Vec<Found>, Error> {
-    let reader = Reader::new(device, region)?;
-    let mut found: Vec<Found> = Vec::new();
+pub(super) fn probe(
+    device: &Device,
+    region: &Region,
+    how_far: Follow,
+    budget: &Budget,
+) -> Result<Vec<Found>, Error> {
+    let reader = Reader::new(device, region, budget)?;
+    let mut found: Hits = BTreeMap::new();
     for signature in signatures::all() {
         for offset in signature.places.iter().flat_map(|place| place.offsets(region.length)) {
             if reader.holds(offset, signature.magic)? {
@@ -40,38 +81,38 @@ pub(super) fn probe(device: &Device, region: &Region) -> Result<Vec<Found>, Erro
             }
         }
     }
-    for copy in follow::copies(&reader)? {
+    for copy in follow::copies(&reader, how_far)? {
         add(&mut found, copy);
     }
-    found.sort_by_key(|hit| hit.offset);
-    Ok(found)
+    Ok(found.into_values().collect())
 }
 
-fn add(found: &mut Vec<Found>, hit: Found) {
+type Hits = BTreeMap<(u64, &'static str), Found>;
+
+fn add(found: &mut Hits, hit: Found) {
     // One structure can be reached in several ways.
-    if let Some(known) = found.iter_mut().find(|known| (known.name, known.offset) == (hit.name, hit.offset)) {
-        known.length = known.length.max(hit.length);
-        return;
-    }
-    found.push(hit);
+    let length = hit.length;
+    let known = found.entry((hit.offset, hit.name)).or_insert(hit);
+    known.length = known.length.max(length);
 }
 
 /// Both ends of a region in memory: nearly all places lie there, and direct reads of single sectors are slow.
 pub(super) struct Reader<'a> {
     device: &'a Device,
     region: &'a Region,
+    budget: &'a Budget,
     head: AlignedBuf,
     tail: AlignedBuf,
     edge: usize,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(device: &'a Device, region: &'a Region) -> Result<Self, Error> {
+    pub(super) fn new(device: &'a Device, region: &'a Region, budget: &'a Budget) -> Result<Self, Error> {
         let edge = usize::try_from(EDGE.min(region.length)).expect("bounded by EDGE");
         let (mut head, mut tail) = (AlignedBuf::new(edge), AlignedBuf::new(edge));
         device.read_at(region.start, &mut head[..edge])?;
         device.read_at(region.start + region.length - edge as u64, &mut tail[..edge])?;
-        Ok(Self { device, region, head, tail, edge })
+        Ok(Self { device, region, budget, head, tail, edge })
     }
 
     /// Bytes of the region.
@@ -101,8 +142,15 @@ impl<'a> Reader<'a> {
         if offset.checked_add(length as u64).is_none_or(|end| end > self.region.length) {
             return Ok(None);
         }
+        let start = self.region.start + offset;
+        self.budget.take().map_err(|source| Error::Read {
+            device: self.device.path().to_owned(),
+            offset: start,
+            length: length as u64,
+            source,
+        })?;
         let mut bytes = vec![0; length];
-        self.device.read_at(self.region.start + offset, &mut bytes)?;
+        self.device.read_at(start, &mut bytes)?;
         Ok(Some(bytes))
     }
 

@@ -143,12 +143,12 @@ impl<'a> Wipe<'a> {
         if subject.verdict() != PlanVerdict::Erase || self.observer.cancelled() {
             return Ok(Vec::new());
         }
-        let freed = release(self.machine.roots(), self.kernel, &subject.disk.name, may_stop)
-            .map_err(|error| chain(&error))?;
-        if !freed.is_empty() {
+        let freed = release(self.machine.roots(), self.kernel, &subject.disk.name, may_stop);
+        // An array that was stopped half-way down a stack has written to its members.
+        if freed.as_ref().map_or_else(|error| !error.is_obstacle(), |freed| !freed.is_empty()) {
             self.touched.store(true, Ordering::Relaxed);
         }
-        Ok(freed)
+        freed.map_err(|error| chain(&error))
     }
 
     fn wipe(&self, subject: &Subject, freed: &[String]) -> Outcome {

@@ -6,6 +6,7 @@ use super::arrays::{self, Arrays};
 use super::guard::protected_content;
 use super::media::is_parameter_medium;
 use super::plan::Plan;
+use super::probe::Follow;
 use super::skip::SkipList;
 
 /// Formats whose superblock makes a disk, or a partition of it, a part of an array.
@@ -30,7 +31,7 @@ pub(crate) struct Survey {
 ///
 /// When the disk cannot be read.
 pub(crate) fn survey(device: &Device, skip: &SkipList) -> Result<Survey, Error> {
-    let plan = Plan::make(device)?;
+    let plan = Plan::make(device, Follow::Guards)?;
     let mut hits = plan.regions.iter().flat_map(|(_, found)| found);
     let members = arrays::members(device, "", &plan)?;
     Ok(Survey {

@@ -285,10 +285,7 @@ fn every_disk_is_tried_and_the_failed_ones_are_named() {
     assert!(!error.details().contains("/dev/vda") && error.disk_touched() && error.retry());
     assert_eq!(error.done().collect::<Vec<_>>(), ["/dev/vda", "/dev/vdc"]);
     let results: Vec<ProofResult> = error.proofs().iter().map(|proof| proof.result).collect();
-    assert_eq!(
-        results,
-        [ProofResult::Proven, ProofResult::Failed, ProofResult::Proven, ProofResult::Failed]
-    );
+    assert_eq!(results, [ProofResult::Proven, ProofResult::Failed, ProofResult::Proven, ProofResult::Failed]);
     for disk in &good {
         assert_eq!(get(disk, 0, 4), [0; 4]);
     }
@@ -400,6 +397,85 @@ fn virtual_media_of_a_bmc_are_no_disks() {
     use ProofResult::{Proven, Skipped};
     assert_eq!(results, [Skipped, Skipped, Proven, Proven]);
     assert_eq!((get(&disks[0], 0, 4), get(&disks[2], 0, 4)), (b"XFSB".to_vec(), vec![0; 4]));
+}
+
+#[test]
+fn media_that_controllers_name_otherwise_are_no_disks_either() {
+    for (vendor, model) in
+        [("Cisco", "vKVM-Mapped vHDD"), ("Linux", "File-Stor Gadget"), ("Dell", "OEMDRV"), ("IPMI", "VMedia")]
+    {
+        let tree = Tree::new();
+        let device = "pci0000:00/0000:00:14.0/usb1/1-3/host1/block/sda";
+        tree.block("sda", device, 4 * MIB, &[("device/vendor", vendor), ("device/model", model)]);
+        let node = tree.write("dev/sda", vec![0; usize::try_from(4 * MIB).unwrap()]);
+        put(&node, 0, b"XFSB");
+        let proofs = erase(&tree.machine(), &json!({})).unwrap();
+        assert_eq!(proofs[0].result, ProofResult::Skipped, "{vendor} {model}");
+        assert_eq!(get(&node, 0, 4), b"XFSB");
+    }
+}
+
+/// A metadata area of LVM with this text, where the header of the area says that it is.
+fn volume_group(disk: &Path, text: &str) {
+    put(disk, 4096 + 4, b" LVM2 x[5A%r0N*>");
+    let length = u64::try_from(text.len()).unwrap();
+    for (at, number) in [(24, 4096), (32, 1_044_480), (40, 8192), (48, length)] {
+        put(disk, 4096 + at, &u64::to_le_bytes(number));
+    }
+    put(disk, 4096 + 8192, text.as_bytes());
+}
+
+#[test]
+fn volume_groups_of_a_cluster_stop_everything() {
+    let tree = Tree::new();
+    let disks = ["vda", "vdb"].map(|name| tree.disk(name, 4 * MIB));
+    put(&disks[0], 0, b"XFSB");
+    volume_group(&disks[1], "shared {\nlock_type = \"sanlock\"\n}\n");
+    let error = erase(&tree.machine(), &json!({})).unwrap_err();
+    assert!(matches!(&error, StepError::Protected { device, .. } if device == "/dev/vdb"), "{error}");
+    assert_eq!(get(&disks[0], 0, 4), b"XFSB");
+    let proofs = erase(&tree.machine(), &json!({"driver_info": {"wipe_special_filesystems": true}})).unwrap();
+    assert!(proofs.iter().all(|proof| proof.result == ProofResult::Proven));
+    // One machine's own.
+    volume_group(&disks[1], "own {\nstatus = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\n}\n");
+    erase(&tree.machine(), &json!({})).unwrap();
+}
+
+#[test]
+fn shared_file_systems_on_logical_volumes_stop_everything() {
+    let tree = Tree::new();
+    let disk = tree.disk("vda", 4 * MIB);
+    put(&disk, 0, b"XFSB");
+    tree.block("dm-0", "virtual/block/dm-0", 4 * MIB, &[("dm/uuid", "LVM-x\n"), ("dm/name", "vg-lv\n")]);
+    tree.link("sys/block/vda/holders/dm-0", "sys/devices/virtual/block/dm-0");
+    let volume = tree.write("dev/dm-0", vec![0; usize::try_from(4 * MIB).unwrap()]);
+    put(&volume, 64 << 10, &[0x01, 0x16, 0x19, 0x70, 0, 0, 0, 1]);
+    let error = erase(&tree.machine(), &json!({})).unwrap_err();
+    assert!(matches!(error, StepError::Protected { .. }), "{error}");
+    assert!(error.details().contains("on /dev/dm-0: GFS2"), "{}", error.details());
+    // Nothing can be read from a suspended one.
+    tree.write("sys/devices/virtual/block/dm-0/dm/suspended", "1\n");
+    let error = erase(&tree.machine(), &json!({})).unwrap_err();
+    assert!(!matches!(error, StepError::Protected { .. }), "{error}");
+}
+
+#[test]
+fn a_disk_cannot_ask_for_work_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    let sectors = (4 << 30) / 512;
+    sparse(&disk, 4 << 30);
+    let parts = [(LINUX, GUIDS[0], 2048, sectors - 34), (LINUX, GUIDS[1], 2112, sectors - 34)];
+    gpt(&disk, sectors, &parts);
+    // Groups of 64 blocks of 512 bytes: far below what any tool makes, and not below what the format allows.
+    let superblock = [b"XFSB".as_slice(), &512_u32.to_be_bytes()].concat();
+    for start in [0, 2048 * 512, 2112 * 512] {
+        put(&disk, start, &superblock);
+        put(&disk, start + 84, &64_u32.to_be_bytes());
+    }
+    let error = erase(&machine_of(&Tree::new(), &disk), &json!({})).unwrap_err();
+    assert!(error.details().contains("more places than can be looked at"), "{}", error.details());
+    assert_eq!(get(&disk, 0, 4), b"XFSB");
 }
 
 /// A member of an array, as version 1.2 has it.

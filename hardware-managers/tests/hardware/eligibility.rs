@@ -172,3 +172,26 @@ fn a_multipath_nvme_namespace_is_listed_once_with_the_place_of_its_controller() 
     assert_eq!((disk.serial.as_deref(), disk.firmware.as_deref()), (Some("N1"), Some("2.0")));
     assert_eq!((disk.tran.as_deref(), disk.model.as_deref()), (Some("nvme"), Some("ACME Fast")));
 }
+
+#[test]
+fn mount_points_may_have_any_name() {
+    let tree = Tree::new();
+    partitioned(&tree, "vdb");
+    tree.write(
+        "proc/self/mountinfo",
+        b"29 1 0:9 / /mnt/caf\xe9 rw - tmpfs x rw\n30 1 8:17 / /srv rw - ext4 /dev/vdb1 rw\n",
+    );
+    assert_eq!(disk(&tree, "vdb").ineligible, ["/dev/vdb1 is mounted at /srv"]);
+}
+
+#[test]
+fn partitions_of_a_multipath_disk_are_no_use_of_it_and_their_uses_are() {
+    let tree = Tree::new();
+    tree.block("dm-0", "virtual/block/dm-0", 64 * GIB, &[("dm/uuid", "mpath-3600\n"), ("dev", "253:0\n")]);
+    let part = [("dm/uuid", "part1-mpath-3600\n"), ("dev", "253:1\n")];
+    tree.block("dm-1", "virtual/block/dm-1", GIB, &part);
+    tree.link("sys/block/dm-0/holders/dm-1", "sys/devices/virtual/block/dm-1");
+    assert_eq!(disk(&tree, "dm-0").ineligible, [] as [&str; 0]);
+    tree.write("proc/self/mountinfo", "30 1 253:1 / /srv rw - ext4 /dev/mapper/mpatha1 rw\n");
+    assert_eq!(disk(&tree, "dm-0").ineligible, ["/dev/dm-1 is mounted at /srv"]);
+}

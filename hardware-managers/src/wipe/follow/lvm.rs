@@ -11,6 +11,10 @@ const AREA: &[u8] = b" LVM2 x[5A%r0N*>";
 /// Between the start of an area and its magic: a checksum.
 const CHECKSUM: u64 = 4;
 const NAME: &str = "LVM2 metadata area";
+/// Bytes of an area's header.
+const HEADER: u64 = 512;
+/// Most bytes of metadata that are read.
+const LONGEST: u64 = 1 << 20;
 /// Most bytes of an area that are removed as a whole. Areas have 1 MiB, unless somebody asked for more.
 const LARGEST: u64 = 64 << 20;
 
@@ -39,8 +43,33 @@ pub(super) fn areas(reader: &Reader<'_>, found: &mut Vec<Found>) -> Result<(), E
         let size = if is_area { size.max(le64(&header, 32)) } else { size };
         let length = size.clamp(512, LARGEST);
         found.push(reader.found(NAME, offset, length, false));
+        if is_area && is_of_a_cluster(&text(reader, offset, size, &header)?) {
+            found.push(reader.found("LVM volume group of a cluster", offset, 512, true));
+        }
     }
     Ok(())
+}
+
+/// The metadata in force: the first location of the header names a part of the ring that begins behind it.
+fn text(reader: &Reader<'_>, area: u64, size: u64, header: &[u8]) -> Result<Vec<u8>, Error> {
+    let (start, length) = (le64(header, 40), le64(header, 48).min(LONGEST));
+    if start < HEADER || start >= size {
+        return Ok(Vec::new());
+    }
+    let first = length.min(size - start);
+    let mut text = Vec::new();
+    for (at, length) in [(start, first), (HEADER, length - first)] {
+        let (Some(at), Ok(length)) = (area.checked_add(at), usize::try_from(length)) else { break };
+        text.extend(reader.bytes(at, length)?.unwrap_or_default());
+    }
+    Ok(text)
+}
+
+/// Whether other machines share the volume group: `vgchange --shared`, or clvmd of old.
+fn is_of_a_cluster(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let locks = text.split("lock_type = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    locks.into_iter().any(|lock| matches!(lock, "sanlock" | "dlm" | "idm")) || text.contains("\"CLUSTERED\"")
 }
 
 /// Offsets and sizes of the metadata areas: the second list behind the header, each ended by an empty entry.
@@ -61,6 +90,18 @@ fn listed(label: &[u8]) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volume_groups_of_clusters_are_recognised() {
+        for shared in
+            ["lock_type = \"sanlock\"\n", "x lock_type = \"dlm\"", "status = [\"READ\", \"CLUSTERED\"]"]
+        {
+            assert!(is_of_a_cluster(shared.as_bytes()), "{shared}");
+        }
+        for own in ["", "lock_type = \"none\"", "lock_type = \"", "CLUSTERED", "status = [\"READ\"]"] {
+            assert!(!is_of_a_cluster(own.as_bytes()), "{own}");
+        }
+    }
 
     #[test]
     fn the_second_list_is_that_of_metadata() {

@@ -13,18 +13,21 @@ mod xfs;
 
 use tacit_blockdev::Error;
 
-use super::probe::{Found, Reader};
+use super::probe::{Follow, Found, Reader};
 
 /// Most copies of one file system that are looked for. XFS has one in each 16 MiB at most: a TiB of the smallest ones.
 const MOST: usize = 1 << 16;
 
-/// All copies in a region.
-pub(super) fn copies(reader: &Reader<'_>) -> Result<Vec<Found>, Error> {
+/// All copies in a region, or only what guards ask for.
+pub(super) fn copies(reader: &Reader<'_>, how_far: Follow) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
+    lvm::areas(reader, &mut found)?;
+    if how_far == Follow::Guards {
+        return Ok(found);
+    }
     for follow in [
         ext::copies,
         xfs::copies,
-        lvm::areas,
         microsoft::ntfs,
         microsoft::bitlocker,
         other::ddf,

@@ -137,6 +137,23 @@ impl BlockGraph {
         block.slaves.iter().filter_map(|name| self.blocks.get(name))
     }
 
+    /// Everything that the device is made of, directly or not, with the disks of partitions; not itself.
+    pub(in crate::wipe) fn below<'a>(&'a self, block: &'a Block) -> BTreeSet<&'a str> {
+        let (mut found, mut left): (BTreeSet<&str>, Vec<&Block>) = Default::default();
+        left.extend(self.slaves(block));
+        while let Some(block) = left.pop() {
+            if !found.insert(&block.name) {
+                continue;
+            }
+            match &block.kind {
+                Kind::Partition { disk, .. } => left.extend(self.blocks.get(disk)),
+                _ => left.extend(self.slaves(block)),
+            }
+        }
+        found.remove(block.name.as_str());
+        found
+    }
+
     /// The devices that stand on no other, of which the given one is made in the end.
     pub(in crate::wipe) fn ground<'a>(&'a self, block: &'a Block) -> BTreeSet<&'a str> {
         let (mut found, mut seen, mut left) = (BTreeSet::new(), BTreeSet::new(), vec![block]);
@@ -164,6 +181,12 @@ impl BlockGraph {
             .filter(is_loop)
             .filter(move |other| read_text(&other.folder.join("loop/backing_file")).as_ref() == Some(&node))
     }
+}
+
+/// Names of the devices that a device is made of, as people write them; empty for what is made of no other.
+pub(crate) fn underneath(roots: &Roots, device: &str) -> BTreeSet<String> {
+    let graph = BlockGraph::read(roots);
+    graph.get(device).map(|block| graph.below(block).into_iter().map(node).collect()).unwrap_or_default()
 }
 
 fn kind_of(name: &str, folder: &std::path::Path) -> Kind {

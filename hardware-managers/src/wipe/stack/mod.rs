@@ -4,6 +4,7 @@ mod graph;
 mod kernel;
 mod release;
 
+pub(crate) use graph::underneath;
 pub(super) use graph::{Block, BlockGraph, Kind};
 pub(super) use kernel::{Kernel, RunningKernel};
 pub(super) use release::{held, obstacle, release};

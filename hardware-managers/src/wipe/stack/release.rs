@@ -13,7 +13,7 @@ use crate::machine::Roots;
 
 const POLL: Duration = Duration::from_millis(20);
 
-/// Why a disk is still in use. Nothing on it was changed.
+/// Why a disk is still in use.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::wipe) enum ReleaseError {
     #[error("{device} is mounted at {}", at.display())]
@@ -34,6 +34,20 @@ pub(in crate::wipe) enum ReleaseError {
     Remains { device: String, seconds: u64 },
     #[error("cannot read what is in use")]
     Lists(#[source] Error),
+}
+
+impl ReleaseError {
+    /// Whether it was found before anything was stopped.
+    pub(in crate::wipe) fn is_obstacle(&self) -> bool {
+        match self {
+            Self::Mounted { .. }
+            | Self::Backing { .. }
+            | Self::Shared { .. }
+            | Self::UnknownKind { .. }
+            | Self::Lists(_) => true,
+            Self::Stop { .. } | Self::Attribute { .. } | Self::Remains { .. } => false,
+        }
+    }
 }
 
 /// The first mount of any of these devices: what it is, and where.

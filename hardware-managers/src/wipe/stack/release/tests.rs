@@ -209,6 +209,7 @@ fn what_also_stands_on_a_kept_disk_is_not_stopped() {
     let kernel = servers();
     let error = kernel.release("/dev/sda", &["sda"]).unwrap_err();
     assert!(matches!(&error, ReleaseError::Shared { other, .. } if other == "/dev/sdb"), "{error}");
+    assert!(error.is_obstacle());
     assert_eq!(kernel.log(), [] as [String; 0]);
     // A disk beside them has nothing to do with it.
     assert_eq!(kernel.release("/dev/sdc", &["sdc"]).unwrap(), [] as [String; 0]);
@@ -280,7 +281,7 @@ fn a_kernel_s_word_is_not_enough() {
     let mut kernel = servers();
     kernel.lies = true;
     let error = kernel.release("/dev/sda", &["sda", "sdb"]).unwrap_err();
-    assert!(matches!(error, ReleaseError::Remains { .. }), "{error}");
+    assert!(matches!(error, ReleaseError::Remains { .. }) && !error.is_obstacle(), "{error}");
 }
 
 #[test]
