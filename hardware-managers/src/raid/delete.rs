@@ -4,37 +4,18 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use tacit_blockdev::{Access, Device, Error, holders};
-use tacit_model::{BlockDevice, ProgressUnit, Proof, ProofResult};
+use tacit_model::{ProgressUnit, Proof, ProofResult};
 
-use super::SYSTEM_PARTITION;
 use super::arrays::{self, Array};
 use super::error::RaidError;
 use super::job::Raid;
-use super::superblock::{self, Superblock};
-use super::survey::{Disks, Survey, disks, reads_as_zeros, zero_edges};
+use super::judge::{Fate, PlannedArray, judge, kept_name};
+use super::superblock::Superblock;
+use super::survey::{Survey, disks, reads_as_zeros, zero_edges};
 use crate::chain::chain;
 
 /// Stopping one array can let another one start that shared its disks.
 const PASSES: usize = 2;
-
-/// What is to become of an array or a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Fate {
-    /// Stopped, its superblocks and the tables of its disks removed.
-    Delete,
-    /// Its content is forgotten; the array stays.
-    Wipe,
-    Keep,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct PlannedArray {
-    pub(super) array: Array,
-    pub(super) name: Option<String>,
-    pub(super) fate: Fate,
-    pub(super) reason: String,
-}
 
 #[derive(Debug, Serialize)]
 pub(super) struct PlannedDisk {
@@ -83,9 +64,19 @@ impl DeletePlan {
 ///
 /// [`RaidError::Refused`] with everything that stands against it.
 pub(super) fn plan(raid: &Raid<'_>) -> Result<DeletePlan, RaidError> {
-    let Disks { usable, skipped } = disks(raid.machine, &raid.skip);
+    let disks = disks(raid.machine, &raid.skip);
     let mut problems = Vec::new();
-    let arrays = judge(raid, &skipped);
+    let mut surveys = Vec::new();
+    for disk in &disks.usable {
+        match Survey::make(raid.machine, disk) {
+            Ok(survey) => surveys.push((disk, survey)),
+            Err(error) => problems.push(chain(&error)),
+        }
+    }
+    // What the skip list names need not run.
+    let named = surveys.iter().filter(|(_, survey)| kept_name(raid, survey).is_some());
+    let named: BTreeSet<&str> = named.map(|(disk, _)| disk.name.as_str()).collect();
+    let arrays = judge(raid, &disks, &named);
     let protected: BTreeSet<&str> = arrays
         .iter()
         .filter(|array| array.fate != Fate::Delete)
@@ -94,6 +85,15 @@ pub(super) fn plan(raid: &Raid<'_>) -> Result<DeletePlan, RaidError> {
     let deleted: Vec<&PlannedArray> = arrays.iter().filter(|array| array.fate == Fate::Delete).collect();
     let nodes: Vec<&str> = arrays.iter().map(|array| array.array.device.as_str()).collect();
 
+    for array in &deleted {
+        let members = array.array.members.iter().filter(|member| disks.is_out_of_reach(&member.disk));
+        problems.extend(members.map(|member| {
+            format!(
+                "{} has a member on {}, from which nothing can be removed: it takes no writes or is no plain disk",
+                array.array.device, member.disk
+            )
+        }));
+    }
     for planned in arrays.iter().filter(|array| array.fate != Fate::Keep) {
         if planned.array.metadata.starts_with("external") {
             problems.push(format!("{} has a superblock of another kind than md's", planned.array.device));
@@ -107,20 +107,12 @@ pub(super) fn plan(raid: &Raid<'_>) -> Result<DeletePlan, RaidError> {
         }
     }
     let mut planned = Vec::new();
-    for disk in &usable {
-        let survey = match Survey::make(raid.machine, disk) {
-            Ok(survey) => survey,
-            Err(error) => {
-                problems.push(chain(&error));
-                continue;
-            }
-        };
+    for (disk, survey) in surveys {
         let holds = deleted.iter().any(|array| array.array.members.iter().any(|part| part.disk == disk.name));
         if survey.superblocks.is_empty() && !holds {
             continue;
         }
-        let named = survey.superblocks.iter().filter_map(|found| found.name.as_deref());
-        let kept = named.into_iter().find(|name| raid.skip.keeps_volume(name));
+        let kept = kept_name(raid, &survey);
         let (fate, reason) = if protected.contains(disk.name.as_str()) {
             (Fate::Keep, "holds an array that stays".to_owned())
         } else if let Some(name) = kept {
@@ -150,57 +142,6 @@ pub(super) fn plan(raid: &Raid<'_>) -> Result<DeletePlan, RaidError> {
     } else {
         Err(RaidError::Refused { problems })
     }
-}
-
-/// The skip list's meaning for arrays (IPA contract §5.5).
-fn judge(raid: &Raid<'_>, skipped: &[BlockDevice]) -> Vec<PlannedArray> {
-    let named: Vec<(Array, Option<String>)> = arrays::list(raid.machine)
-        .into_iter()
-        .map(|array| {
-            let name = identity(raid, &array).and_then(|found| found.name);
-            (array, name)
-        })
-        .collect();
-    let on_skipped = |array: &Array| {
-        let member = array.members.iter().find(|member| skipped.iter().any(|disk| disk.name == member.disk));
-        member.map(|member| member.disk.clone())
-    };
-    let keeps = |name: &Option<String>| name.as_deref().is_some_and(|name| raid.skip.keeps_volume(name));
-    let kept_disks: BTreeSet<&str> = named
-        .iter()
-        .filter(|(array, name)| keeps(name) || on_skipped(array).is_some())
-        .flat_map(|(array, _)| array.members.iter().map(|member| member.disk.as_str()))
-        .collect();
-    named
-        .iter()
-        .map(|(array, name)| {
-            let shares = array.members.iter().find(|member| kept_disks.contains(member.disk.as_str()));
-            let (fate, reason) = if keeps(name) {
-                (Fate::Keep, "named by skip_block_devices".to_owned())
-            } else if let Some(disk) = on_skipped(array) {
-                (Fate::Keep, format!("has a member on {disk}, named by skip_block_devices"))
-            } else if let Some(member) = shares {
-                let reason = format!("shares {} with an array that stays", member.disk);
-                let system = name.as_deref().is_some_and(|name| short(name) == SYSTEM_PARTITION);
-                (if system { Fate::Keep } else { Fate::Wipe }, reason)
-            } else {
-                (Fate::Delete, "not named by skip_block_devices".to_owned())
-            };
-            PlannedArray { array: array.clone(), name: name.clone(), fate, reason }
-        })
-        .collect()
-}
-
-fn short(name: &str) -> &str {
-    name.rsplit_once(':').map_or(name, |(_, short)| short)
-}
-
-/// What the first readable member says of its array.
-pub(super) fn identity(raid: &Raid<'_>, array: &Array) -> Option<Superblock> {
-    array.members.iter().find_map(|member| {
-        let device = Device::open(&raid.machine.device_node(&member.disk), Access::Read).ok()?;
-        superblock::find(&device, member.start, member.length).ok()?.into_iter().next()
-    })
 }
 
 /// Mounts, swap and foreign devices upon an array; arrays upon arrays are removed, too.

@@ -25,6 +25,9 @@ pub(super) enum RaidError {
     NotAsAsked { array: String, problems: Vec<String> },
     #[error("still there after two attempts: {}", left.join("; "))]
     Left { left: Vec<String> },
+    /// What was begun could not be taken back either.
+    #[error("{}, and this is left of what was begun: {}", chain(error), left.join("; "))]
+    Unfinished { error: Box<RaidError>, left: Vec<String> },
     #[error("the EFI system partition's copy cannot be made: {problem}")]
     SystemPartition { problem: String },
     #[error("cancelled after {done} of {total} disks")]
@@ -39,7 +42,9 @@ impl RaidError {
             Self::Refused { .. } => failed(self.to_string(), false, false),
             other => {
                 let details = chain(&other);
-                let hopeless = matches!(other, Self::Mdadm(ProgramError::Missing { .. }));
+                // What is left on the disks refuses a second attempt.
+                let hopeless =
+                    matches!(other, Self::Mdadm(ProgramError::Missing { .. }) | Self::Unfinished { .. });
                 failed(details, !hopeless, touched)
             }
         }

@@ -7,11 +7,13 @@ mod create;
 mod delete;
 mod error;
 mod job;
+mod judge;
 mod layout;
 mod mdadm;
 mod members;
 #[cfg(test)]
 mod played;
+mod prove;
 mod step;
 mod superblock;
 mod survey;

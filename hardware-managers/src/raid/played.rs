@@ -317,7 +317,78 @@ fn a_degraded_array_is_no_success() {
         details.contains("1 of its members are missing") && details.contains("/dev/vdb has no member"),
         "{details}"
     );
-    assert_eq!(*played.calls.borrow(), ["create md0", "add md0 vdb1"]);
+    // What was begun is taken back, so that a second attempt can succeed.
+    assert_eq!(*played.calls.borrow(), ["create md0", "add md0 vdb1", "stop md0"]);
+    assert!(is_blank(&played, "vda") && is_blank(&played, "vdb"));
+    played.loses_member.set(false);
+    played.create(&json!({}), &wanted).unwrap();
+}
+
+#[test]
+fn what_cannot_be_taken_back_is_said() {
+    let played = PlayedMd::new(&[4 * GIB, 4 * GIB], true);
+    played.loses_member.set(true);
+    played.never_stops.set(true);
+    let error = played.create(&json!({}), &config(&[volume("1", json!("MAX"), "root")])).unwrap_err();
+    assert!(matches!(error, StepError::Failed { retry: false, touched: true, .. }), "{error:?}");
+    let details = error.details();
+    assert!(details.contains("1 of its members are missing"), "{details}");
+    assert!(details.contains("left of what was begun: /dev/md0"), "{details}");
+}
+
+#[test]
+fn arrays_on_disks_beyond_the_allow_list_do_not_exist() {
+    let played = PlayedMd::new(&[4 * GIB, 4 * GIB, 4 * GIB], true);
+    let mut first = volume("1", json!("MAX"), "root");
+    first["physical_disks"] = json!([{"serial": "SERIAL-a"}, {"serial": "SERIAL-b"}]);
+    played.create(&json!({}), &config(&[first])).unwrap();
+    let before = [played.bytes_of("vda"), played.bytes_of("vdb")];
+    let machine =
+        Machine::new(Roots::below(played.folder.path()), Some(vec!["/dev/vda".into(), "/dev/vdc".into()]));
+    let (node, args) = (json!({}), Map::new());
+    let context = StepContext { node: &node, ports: &json!([]), args: &args, observer: &Silent };
+    run(&machine, &context, &played, Work { config: None, delete: true }).unwrap();
+    assert!(
+        [played.bytes_of("vda"), played.bytes_of("vdb")] == before,
+        "a disk that is not ours was written to"
+    );
+    assert!(played.path("sys/block/md0").exists());
+}
+
+#[test]
+fn members_that_take_no_writes_are_no_success() {
+    let played = PlayedMd::new(&[4 * GIB, 4 * GIB], true);
+    played.create(&json!({}), &config(&[volume("1", json!("MAX"), "root")])).unwrap();
+    played.write("sys/block/vdb/ro", "1\n");
+    assert!(details(played.delete(&json!({}))).contains("/dev/md0 has a member on /dev/vdb"));
+    assert!(played.path("sys/block/md0").exists());
+}
+
+#[test]
+fn a_kept_array_is_known_by_its_own_superblock() {
+    let played = PlayedMd::new(&[4 * GIB, 4 * GIB], true);
+    played.create(&json!({}), &config(&[volume("1", json!("MAX"), "root")])).unwrap();
+    // An earlier array of the old format, without a name, at the end of the member.
+    let (_, start, length) = played.place(Path::new("vda1"));
+    let at = start + length / (64 << 10) * (64 << 10) - (64 << 10);
+    let old = [0xa92b_4efc_u32.to_le_bytes(), 0_u32.to_le_bytes()].concat();
+    played.disk("vda").write_at(at, &old).unwrap();
+    let node = json!({"properties": {"skip_block_devices": [{"volume_name": "root"}]}});
+    let plan = played.step(&node, Work { config: None, delete: true }, true).unwrap();
+    assert_eq!(plan["plan"]["delete"]["arrays"][0]["fate"], "keep");
+}
+
+#[test]
+fn arrays_beside_a_kept_one_that_does_not_run_stay() {
+    let played = PlayedMd::new(&[8 * GIB, 8 * GIB], true);
+    let wanted = config(&[volume("1", json!(2), "root"), volume("1", json!("MAX"), "data")]);
+    played.create(&json!({}), &wanted).unwrap();
+    played.stop(&played.path("dev/md0")).unwrap();
+    let node = json!({"properties": {"skip_block_devices": [{"volume_name": "root"}]}});
+    let plan = played.step(&node, Work { config: None, delete: true }, true).unwrap();
+    assert_eq!(plan["plan"]["delete"]["arrays"][0]["name"], "host:data");
+    assert_eq!(plan["plan"]["delete"]["arrays"][0]["fate"], "wipe");
+    assert_eq!(plan["plan"]["delete"]["disks"][0]["fate"], "keep");
 }
 
 #[test]

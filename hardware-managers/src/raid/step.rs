@@ -7,9 +7,10 @@ use tacit_model::Proof;
 
 use super::config::RaidConfig;
 use super::create::{self, Cleared};
-use super::delete::{self, Fate};
+use super::delete;
 use super::error::RaidError;
 use super::job::Raid;
+use super::judge::Fate;
 use super::mdadm::{Md, Mdadm};
 use crate::machine::Machine;
 use crate::managers::{Argument, DRY_RUN, StepContext, StepError, StepSpecification};

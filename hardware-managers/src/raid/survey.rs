@@ -29,15 +29,31 @@ pub(super) struct Survey {
 pub(super) struct Disks {
     pub(super) usable: Vec<BlockDevice>,
     pub(super) skipped: Vec<BlockDevice>,
+    /// Names of all disks, arrays and mapped devices that exist for this machine.
+    seen: Vec<String>,
+}
+
+impl Disks {
+    /// Whether a device is one of this machine's: an allow-list may hide others, with the arrays on them.
+    pub(super) fn has(&self, device: &str) -> bool {
+        device.starts_with("/dev/md") || self.seen.iter().any(|name| name == device)
+    }
+
+    /// Whether nothing can be taken off a device: it takes no writes, or is no plain disk.
+    pub(super) fn is_out_of_reach(&self, device: &str) -> bool {
+        !device.starts_with("/dev/md") && !self.usable.iter().any(|disk| disk.name == device)
+    }
 }
 
 /// Arrays and mapped devices are no members, nor are disks that take no writes.
 pub(super) fn disks(machine: &Machine, skip: &SkipList) -> Disks {
     let built = |disk: &BlockDevice| disk.name.starts_with("/dev/md") || disk.name.starts_with("/dev/dm-");
-    let plain = machine.disks().into_iter().filter(|disk| !built(disk));
+    let all = machine.disks();
+    let seen = all.iter().map(|disk| disk.name.clone()).collect();
+    let plain = all.into_iter().filter(|disk| !built(disk));
     let (skipped, rest): (Vec<_>, Vec<_>) = plain.partition(|disk| skip.matches(disk));
     let usable = rest.into_iter().filter(|disk| !is_read_only(machine, &disk.name)).collect();
-    Disks { usable, skipped }
+    Disks { usable, skipped, seen }
 }
 
 impl Survey {

@@ -12,11 +12,11 @@ use tacit_model::ProgressUnit;
 
 use super::SYSTEM_PARTITION;
 use super::arrays::{self, Array};
-use super::create::prove;
-use super::delete::identity;
 use super::error::RaidError;
 use super::job::Raid;
+use super::judge::identity;
 use super::mdadm::{Mdadm, NewArray};
+use super::prove::prove;
 use crate::chain::chain;
 use crate::machine::Machine;
 use crate::managers::StepObserver;

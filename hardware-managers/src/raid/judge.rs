@@ -1,0 +1,92 @@
+//! What the skip list means for arrays (IPA contract §5.5).
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use tacit_blockdev::{Access, Device};
+
+use super::SYSTEM_PARTITION;
+use super::arrays::{self, Array};
+use super::job::Raid;
+use super::superblock::{self, Superblock};
+use super::survey::{Disks, Survey};
+
+/// What is to become of an array or a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Fate {
+    /// Stopped, its superblocks and the tables of its disks removed.
+    Delete,
+    /// Its content is forgotten; the array stays.
+    Wipe,
+    Keep,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PlannedArray {
+    pub(super) array: Array,
+    pub(super) name: Option<String>,
+    pub(super) fate: Fate,
+    pub(super) reason: String,
+}
+
+/// The name of an array that the skip list keeps, by the superblocks of a disk.
+pub(super) fn kept_name<'a>(raid: &Raid<'_>, survey: &'a Survey) -> Option<&'a str> {
+    let mut names = survey.superblocks.iter().filter_map(|found| found.name.as_deref());
+    names.find(|name| raid.skip.keeps_volume(name))
+}
+
+/// The skip list's meaning for arrays (IPA contract §5.5). `named` are disks with a part of an array that it names.
+pub(super) fn judge(raid: &Raid<'_>, disks: &Disks, named: &BTreeSet<&str>) -> Vec<PlannedArray> {
+    let mut judged: Vec<PlannedArray> = arrays::list(raid.machine)
+        .into_iter()
+        .map(|array| {
+            let name = identity(raid, &array).and_then(|found| found.name);
+            let member = |is_it: &dyn Fn(&str) -> bool| {
+                array.members.iter().find(|member| is_it(&member.disk)).map(|member| member.disk.clone())
+            };
+            let on_skipped = member(&|disk| disks.skipped.iter().any(|skipped| skipped.name == disk));
+            let (fate, reason) = if name.as_deref().is_some_and(|name| raid.skip.keeps_volume(name)) {
+                (Fate::Keep, "named by skip_block_devices".to_owned())
+            } else if let Some(disk) = on_skipped {
+                (Fate::Keep, format!("has a member on {disk}, named by skip_block_devices"))
+            } else if let Some(disk) = member(&|disk| !disks.has(disk)) {
+                (Fate::Keep, format!("has a member on {disk}, which is none of this machine's disks"))
+            } else {
+                (Fate::Delete, "not named by skip_block_devices".to_owned())
+            };
+            PlannedArray { array, name, fate, reason }
+        })
+        .collect();
+    // One that shares a disk with an array that stays cannot be deleted without harm to that; then it stays as well.
+    loop {
+        let staying = judged.iter().filter(|array| array.fate != Fate::Delete);
+        let staying: BTreeSet<String> = staying
+            .flat_map(|array| array.array.members.iter().map(|member| member.disk.clone()))
+            .chain(named.iter().map(|disk| (*disk).to_owned()))
+            .collect();
+        let next = judged.iter_mut().filter(|array| array.fate == Fate::Delete).find_map(|array| {
+            let member = array.array.members.iter().find(|member| staying.contains(&member.disk))?;
+            let disk = member.disk.clone();
+            Some((array, disk))
+        });
+        let Some((array, disk)) = next else { return judged };
+        array.reason = format!("shares {disk} with an array that stays");
+        let is_system = array.name.as_deref().is_some_and(|name| short(name) == SYSTEM_PARTITION);
+        array.fate = if is_system { Fate::Keep } else { Fate::Wipe };
+    }
+}
+
+fn short(name: &str) -> &str {
+    name.rsplit_once(':').map_or(name, |(_, short)| short)
+}
+
+/// What the first readable member says of its array. An older array may have left a superblock in another place.
+pub(super) fn identity(raid: &Raid<'_>, array: &Array) -> Option<Superblock> {
+    array.members.iter().find_map(|member| {
+        let device = Device::open(&raid.machine.device_node(&member.disk), Access::Read).ok()?;
+        let mut found = superblock::find(&device, member.start, member.length).ok()?;
+        found.sort_by_key(|found| found.version != array.metadata);
+        found.into_iter().next()
+    })
+}
