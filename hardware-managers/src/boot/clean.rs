@@ -9,6 +9,7 @@ use super::efivars::EfiVars;
 use super::error::BootEntryError;
 use super::install::{boot_name, numbers, read_order};
 use super::load_option::LoadOption;
+use crate::chain::chain;
 use crate::machine::Machine;
 use crate::managers::{Argument, DRY_RUN, StepContext, StepError, StepSpecification};
 
@@ -155,12 +156,7 @@ fn remove(variables: &EfiVars, entries: &[Entry]) -> Result<Vec<String>, BootEnt
 }
 
 fn into_step(error: BootEntryError) -> StepError {
-    let mut details = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(inner) = cause {
-        details = format!("{details}: {inner}");
-        cause = inner.source();
-    }
+    let details = chain(&error);
     StepError::Failed {
         class: error.class(),
         code: error.code(),

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tacit_model::{BlockDevice, Inventory};
 
+use super::disks::in_lsblk_order;
 use crate::managers::{DeviceKind, InventoryPart, Loader};
 
 /// The managers that all clones of a machine are seen through; everything is seen as it is before they are told.
@@ -37,7 +38,7 @@ impl Shown {
             Ok(None) => self.filter(DeviceKind::Disk, found),
             Ok(Some(told)) => match serde_json::from_value::<Vec<BlockDevice>>(told) {
                 Ok(mut told) => {
-                    told.sort_by(|a, b| a.name.cmp(&b.name));
+                    told.sort_by(|a, b| in_lsblk_order(&a.name, &b.name));
                     self.filter(DeviceKind::Disk, told)
                 }
                 Err(error) => {
