@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tacit_tests::guest::{Disk, Fault, Firmware, Guest, Ramdisk, find_tool, kernel, run};
+use tacit_tests::stages::Stages;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -100,28 +101,36 @@ fn arrays_are_made_kept_removed_and_started_from() -> Result<()> {
         Disk::virtio(at, "SICK", 3 * GIB)?.failing(&[Fault::Write(superblock), Fault::Zero(superblock)]),
     );
     disks.push(system(at)?.read_only());
-    let guest = Guest::boot(at, &ramdisk.pack()?, Firmware::Uefi, &disks)?;
+    for name in SMALL {
+        disks.push(Disk::virtio(at, name, 768 * MIB)?);
+    }
+    let mut stages = Stages::new("RAID");
+    let initramfs = ramdisk.pack()?;
+    let guest = stages.run("boot", || Guest::boot(at, &initramfs, Firmware::Uefi, &disks))?;
     let mut server = Server { guest };
-
-    levels(&mut server).context("levels")?;
-    configurations_that_cannot_be(&mut server).context("what cannot be")?;
-    a_disk_that_fails(&mut server).context("a disk that fails")?;
-    system_on_an_array(&mut server, &disks).context("a system on an array")?;
+    stages.run("levels", || levels(&mut server))?;
+    stages.run("what cannot be", || configurations_that_cannot_be(&mut server))?;
+    stages.run("a disk that fails", || a_disk_that_fails(&mut server))?;
+    stages.run("a system on an array", || system_on_an_array(&mut server, &disks))?;
     server.guest.must("sync")?;
     server.guest.end()?;
 
     // The first disk is dead, the firmware knows the second one's entry.
     let console = at.join("second-console");
-    let printed = Guest::start_firmware(at, &console, &disks[1..2], MARKER)?;
+    let printed = stages
+        .run("start from the second disk", || Guest::start_firmware(at, &console, &disks[7..], MARKER))?;
     ensure!(printed.contains(MARKER), "{printed}");
     Ok(())
 }
 
 const HEALTHY: [&str; 4] = ["R0", "R1", "R2", "R3"];
+/// For the system: what is copied to and fro is their whole size.
+const SMALL: [&str; 2] = ["S0", "S1"];
 
-/// The sick disk and the image are nobody's business.
+/// The other disks are nobody's business.
 fn healthy(mut node: Value) -> Value {
-    node["properties"] = json!({"skip_block_devices": [{"serial": "SICK"}, {"serial": "SYSTEM"}]});
+    let others = ["SICK", "SYSTEM", SMALL[0], SMALL[1]].map(|serial| json!({ "serial": serial }));
+    node["properties"] = json!({ "skip_block_devices": others });
     node
 }
 
@@ -145,8 +154,8 @@ fn levels(server: &mut Server) -> Result<()> {
     server.guest.must("umount /mnt")?;
 
     let mut kept = both.clone();
-    let listed = json!([{"volume_name": "data"}, {"serial": "SICK"}, {"serial": "SYSTEM"}]);
-    kept["properties"]["skip_block_devices"] = listed;
+    let listed = kept["properties"]["skip_block_devices"].as_array_mut().context("a list")?;
+    listed.push(json!({"volume_name": "data"}));
     server.done("delete_configuration", &kept, &nothing)?;
     ensure!(server.levels()?.len() == 2, "a kept array, or its neighbour, is gone");
     let again = server.done("create_configuration", &kept, &nothing)?;
@@ -191,22 +200,21 @@ fn a_disk_that_fails(server: &mut Server) -> Result<()> {
     // What stands in the way of another try is named, and a wipe of its disk removes it.
     let again = server.refused("create_configuration", &wanted, &json!({}))?;
     ensure!(again.contains("/dev/vda") && again.contains("erase its metadata"), "{again}");
-    let others = json!({"properties": {"skip_block_devices": [{"serial": "SICK"}, {"serial": "SYSTEM"}]}});
-    server.done("erase_devices_metadata", &others, &json!({}))?;
+    server.done("erase_devices_metadata", &healthy(json!({})), &json!({}))?;
     server.nothing_is_left()
 }
 
 /// An image whose loader is a kernel, which a vendor's list names with its command line.
 fn system(folder: &Path) -> Result<Disk> {
-    let disk = Disk::virtio(folder, "SYSTEM", 128 * MIB)?;
-    let table = ["-n", "1:2048:+96M", "-t", "1:ef00", "-n", "2:0:0"];
+    let disk = Disk::virtio(folder, "SYSTEM", 64 * MIB)?;
+    let table = ["-n", "1:2048:+48M", "-t", "1:ef00", "-n", "2:0:0"];
     run(Command::new(find_tool("sgdisk")?).args(table).arg(disk.path()))?;
     let list = format!("\u{feff}vmlinuz.efi,Lab,console=ttyS0 panic=-1 {MARKER},A kernel\r\n");
     let list: Vec<u8> = list.encode_utf16().flat_map(u16::to_le_bytes).collect();
     fs::write(folder.join("BOOTX64.CSV"), list)?;
     let (root, version) = kernel()?;
     let place = format!("{}@@1M", disk.path().display());
-    run(Command::new("mformat").args(["-i", &place, "-T", "196608", "-h", "64", "-s", "32", "-F"]))?;
+    run(Command::new("mformat").args(["-i", &place, "-T", "98304", "-h", "64", "-s", "32", "-F"]))?;
     run(Command::new("mmd").args(["-i", &place, "::/EFI", "::/EFI/LAB"]))?;
     run(Command::new("mcopy").args(["-i", &place]).arg(folder.join("BOOTX64.CSV")).arg("::/EFI/LAB/"))?;
     let image = root.join(format!("boot/vmlinuz-{version}"));
@@ -215,7 +223,7 @@ fn system(folder: &Path) -> Result<Disk> {
 }
 
 fn system_on_an_array(server: &mut Server, disks: &[Disk]) -> Result<()> {
-    let wanted = healthy(node(&[on(volume("1", json!(1), "root"), &HEALTHY[..2])]));
+    let wanted = node(&[on(volume("1", json!("MAX"), "root"), &SMALL)]);
     server.done("create_configuration", &wanted, &json!({}))?;
     server.guest.must("dd if=/dev/vdf of=/dev/md0 bs=1M conv=fsync")?;
     let report = server.guest.run("guest-step boot-entry /dev/md0")?;
@@ -241,7 +249,7 @@ fn system_on_an_array(server: &mut Server, disks: &[Disk]) -> Result<()> {
     ensure!(again["outcome"] == "reused" && again["order_after"] == report["order_after"], "{again}");
 
     server.guest.must("sync")?;
-    for disk in &disks[..2] {
+    for disk in &disks[6..] {
         let place = format!("{}@@1M", disk.path().display());
         let listed = run(Command::new("mdir").args(["-i", &place, "-b", "-/"]))?;
         let listed = String::from_utf8(listed)?;

@@ -21,7 +21,7 @@ dmsetup create both --table "0 8192 linear /dev/md0 32768
 dmsetup create top --table "0 16384 linear /dev/mapper/vol 0"
 mke2fs -q -F /dev/mapper/top; mkswap /dev/mapper/both; swapon /dev/mapper/both
 make-bcache --wipe-bcache -B /dev/vdc -C /dev/vdd
-for disk in vdc vdd; do echo /dev/$disk > /sys/fs/bcache/register; done
+for disk in vdc vdd; do echo /dev/$disk > /sys/fs/bcache/register || true; done # where it was not seen already
 for i in $(seq 100); do [ -e /dev/bcache0 ] && break; sleep 0.1; done
 mount -t ext4 /dev/mapper/top /mnt"#;
 

@@ -51,7 +51,6 @@ pub struct Disk {
     faults: Vec<Fault>,
     options: String,
     read_only: bool,
-    bytes_per_second: Option<u64>,
 }
 
 impl Disk {
@@ -65,7 +64,6 @@ impl Disk {
             faults: Vec::new(),
             options: String::new(),
             read_only: false,
-            bytes_per_second: None,
         })
     }
 
@@ -144,13 +142,6 @@ impl Disk {
         self
     }
 
-    /// So fast and no faster.
-    #[must_use]
-    pub fn slowed(mut self, bytes_per_second: u64) -> Self {
-        self.bytes_per_second = Some(bytes_per_second);
-        self
-    }
-
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -163,6 +154,16 @@ impl Disk {
     pub fn left(&self) -> Result<Vec<u64>> {
         let holds = |sector: &[u8]| sector.windows(LEFT.len()).any(|bytes| bytes == LEFT);
         self.find(0..fs::metadata(&self.path)?.len(), holds)
+    }
+
+    /// Whether the sector at this offset is no longer what [`Self::used`] made it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::left`].
+    pub fn is_changed(&self, offset: u64) -> Result<bool> {
+        let range = offset..offset + SECTOR as u64;
+        Ok(self.find(range, |sector| !sector.starts_with(LEFT))?.first().is_some())
     }
 
     /// Offsets of the sectors within the range that are anything but zeros.
@@ -191,12 +192,6 @@ impl Disk {
             "cache": {"direct": false, "no-flush": true},
         });
         let mut arguments = Vec::new();
-        if let Some(bytes_per_second) = self.bytes_per_second {
-            let group = format!("pace-{}", self.name);
-            let limit = format!("throttle-group,id={group},x-bps-write={bytes_per_second}");
-            arguments.extend(["-object".to_owned(), limit]);
-            node = json!({"driver": "throttle", "throttle-group": group, "file": node});
-        }
         if !self.faults.is_empty() {
             let rules: Vec<Value> = self.faults.iter().map(|fault| fault.rule()).collect();
             node = json!({"driver": "blkdebug", "image": node, "inject-error": rules});

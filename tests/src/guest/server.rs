@@ -114,10 +114,12 @@ impl Guest {
         &mut self.monitor
     }
 
-    /// What the kernel printed so far.
+    /// What the kernel printed so far, and what QEMU complained of.
     pub fn console(&self) -> String {
-        fs::read(&self.console)
-            .map_or_else(|error| error.to_string(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
+        let read =
+            |path: &Path| fs::read(path).map_or_else(|error| error.to_string().into_bytes(), |bytes| bytes);
+        let printed = [read(&self.console), read(&self.console.with_file_name("qemu.log"))].concat();
+        String::from_utf8_lossy(&printed).into_owned()
     }
 
     /// Ends it as a power cut would: what the guest was told to be written lies on the disks.
@@ -126,7 +128,7 @@ impl Guest {
     ///
     /// When QEMU does not obey.
     pub fn end(mut self) -> Result<()> {
-        self.monitor.execute("quit", &serde_json::json!({}))?;
+        self.monitor.execute("quit", &serde_json::json!({})).with_context(|| self.console())?;
         self.server.await_end()
     }
 }
