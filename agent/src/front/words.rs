@@ -81,7 +81,8 @@ pub(super) fn proof(proof: &Proof) -> String {
         text.push_str(&format!("\n  - {action}"));
     }
     for line in &proof.verification {
-        text.push_str(&format!("\n  ✓ {line}"));
+        let mark = if line.starts_with("NOT erased") { '✗' } else { '✓' };
+        text.push_str(&format!("\n  {mark} {line}"));
     }
     text
 }
@@ -118,5 +119,19 @@ mod tests {
         );
         assert_eq!(size(999), "999 B");
         assert_eq!(size(1_000_204_886_016), "1.0 TB");
+    }
+
+    #[test]
+    fn what_is_not_erased_is_not_ticked_off() {
+        let proof = Proof {
+            device: "/dev/sda".into(),
+            method: "overwrite".into(),
+            verification: vec!["all 8 bytes read back".into(), "NOT erased: 512 bytes".into()],
+            result: ProofResult::Proven,
+            ..Proof::default()
+        };
+        let shown = super::proof(&proof);
+        assert!(shown.contains("✓ all 8 bytes") && shown.contains("✗ NOT erased: 512 bytes"), "{shown}");
+        assert!(super::proof(&proof.failed("broken")).contains("is NOT erased"));
     }
 }

@@ -16,7 +16,7 @@ use super::method::Method;
 use super::methods::{DiscardEraser, DriveEraser, Eraser, OverwriteEraser};
 use super::noise::Noise;
 use super::policy::Policy;
-use super::reach::{hidden_lines, reached};
+use super::reach::{not_erased, reached, unseen};
 use super::recheck::{Scope, hold_companions, same_drive, still_free};
 use super::source::{DriveSource, Note};
 use crate::chain::chain;
@@ -192,7 +192,8 @@ impl Work<'_> {
         let fresh = self.open_anew()?;
         let mut lines = canaries.check(fresh.as_ref(), &done.bad)?;
         lines.extend(eraser.verify(fresh.as_ref(), &done, self.control)?);
-        lines.extend(hidden_lines(method, &self.job.facts));
+        lines.extend(not_erased(method, &self.job.facts));
+        proof.actions.extend(unseen(method, &self.job.facts));
         proof.verification = lines;
         proof.standard = if done.bad.is_empty() { self.reached(method) } else { EraseStandard::None };
         Ok(())
@@ -287,7 +288,8 @@ impl Work<'_> {
             .push(format!("{}: begun by an earlier run of the agent at {}", note.method, note.started));
         match Canaries::recall(fresh.as_ref(), Noise(note.noise)).check(fresh.as_ref(), &[]) {
             Ok(mut lines) => {
-                lines.extend(hidden_lines(method, &self.job.facts));
+                lines.extend(not_erased(method, &self.job.facts));
+                proof.actions.extend(unseen(method, &self.job.facts));
                 proof.verification = lines;
                 proof.started = Some(note.started);
                 proof.standard = self.reached(method);

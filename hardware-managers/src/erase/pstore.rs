@@ -112,17 +112,7 @@ mod tests {
 
     use super::*;
     use crate::machine::Roots;
-    use crate::managers::StepObserver;
-
-    struct Silent;
-
-    impl StepObserver for Silent {
-        fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: tacit_model::ProgressUnit) {}
-
-        fn cancelled(&self) -> bool {
-            false
-        }
-    }
+    use crate::managers::Silent;
 
     fn erase(root: &Path, args: Value) -> Result<Value, StepError> {
         let machine = Machine::new(Roots::below(root), None);

@@ -60,7 +60,8 @@ fn a_configuration_hides_from_security_erase_too_and_not_from_sanitize() {
     assert_eq!(erase(area, json!({})).outcome.unwrap()[0].standard, EraseStandard::Purge);
     let sanitized = erase(AtaTraits { sanitize_block: true, ..hidden }, json!({})).outcome.unwrap();
     assert_eq!(sanitized[0].standard, EraseStandard::Purge);
-    assert!(sanitized[0].verification.iter().any(|line| line.contains("is the drive's word")));
+    assert!(sanitized[0].actions.iter().any(|line| line.contains("is the drive's word")));
+    assert!(!sanitized[0].verification.iter().any(|line| line.contains("NOT erased")));
 }
 
 #[test]
@@ -69,5 +70,5 @@ fn a_drive_that_does_not_tell_is_said_not_to() {
     let run = erase(locked, json!({}));
     assert!(run.plans[0].reasons.iter().any(|reason| reason.contains("does not tell whether it hides")));
     let proofs = run.outcome.unwrap();
-    assert!(proofs[0].verification.iter().any(|line| line.contains("does not tell whether it hides")));
+    assert!(proofs[0].actions.iter().any(|line| line.contains("does not tell whether it hides")));
 }
