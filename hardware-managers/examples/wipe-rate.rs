@@ -51,7 +51,9 @@ fn main() {
         let args: Map<_, _> = args.as_object().unwrap().clone();
         let context = StepContext { node: &node, ports: &ports, args: &args, observer: &Silent };
         let start = Instant::now();
-        manager.run_step("erase_devices_metadata", &context).unwrap();
+        let result = manager.run_step("erase_devices_metadata", &context).unwrap();
+        let told = result["plan"].as_array().or(result["proofs"].as_array()).unwrap();
+        assert_eq!(told.len(), count, "disks were left out");
         println!("{count} disks {what} in {:.3} s", start.elapsed().as_secs_f64());
     }
 }
