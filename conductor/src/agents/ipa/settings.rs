@@ -108,8 +108,10 @@ fn token(text: &str) -> Result<Secret, SettingsError> {
     if text.len() < SHORTEST_TOKEN {
         return Err(bad(TOKEN, "is too short: 16 characters at least"));
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(bad(TOKEN, "has other characters than letters, digits and signs of ASCII"));
+    // JSON writes these two in another way, and what an agent repeats of its token would not be recognised.
+    if !text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')) {
+        let reason = "has other characters than letters, digits and signs of ASCII (and neither \" nor \\)";
+        return Err(bad(TOKEN, reason));
     }
     Ok(Secret::new(text))
 }
@@ -183,6 +185,7 @@ mod tests {
             (json!({"agent_token": "hunter2"}), "agent_token"),
             (json!({"agent_token": "******"}), "agent_token"),
             (json!({"agent_token": "hunter2 hunter2 hunter2"}), "agent_token"),
+            (json!({"agent_token": "hunter2\"hunter2hunter2"}), "agent_token"),
             (json!({"agent_token": ["hunter2hunter2hunter2"]}), "agent_token"),
             (json!({"agent_certificate": "nonsense"}), "agent_certificate"),
             (json!({"agent_certificate": two}), "agent_certificate"),
