@@ -25,12 +25,27 @@ pub(super) enum Command {
     Serve(ServeArguments),
     /// Let a stock Ironic drive agents that never call
     Bridge(BridgeArguments),
+    /// Carry the bytes of burnin_network between two machines that run it
+    Join(JoinArguments),
     /// Enrol, deploy and look at machines
     #[command(subcommand)]
     Node(NodeCommand),
     /// Network interfaces of machines
     #[command(subcommand)]
     Port(PortCommand),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct JoinArguments {
+    /// Address of one machine, port 9000 unless it is named
+    #[arg(value_name = "ADDR[:PORT]", value_parser = super::join::address)]
+    pub(super) one: SocketAddr,
+    /// Address of the other
+    #[arg(value_name = "ADDR[:PORT]", value_parser = super::join::address)]
+    pub(super) other: SocketAddr,
+    /// How long the two may take until they listen, for each half of the test
+    #[arg(long, default_value = "900", value_name = "SECONDS")]
+    pub(super) patience: u64,
 }
 
 /// What `tacit bridge` is told; without a command, it runs.

@@ -9,6 +9,7 @@ mod client;
 mod erasure;
 mod error;
 mod follow;
+mod join;
 mod node;
 mod node_change;
 mod node_output;

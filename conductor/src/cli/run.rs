@@ -8,7 +8,7 @@ use clap::Parser;
 use super::arguments::{Arguments, Command};
 use super::client::Client;
 use super::error::CliError;
-use super::{bridge, node, port, serve};
+use super::{bridge, join, node, port, serve};
 
 /// Runs the program: parses the arguments of this process, prints errors, gives the exit status: 0 as wanted, 1
 /// failed, 2 wrong usage, 130 interrupted.
@@ -43,6 +43,7 @@ async fn dispatch(arguments: Arguments) -> Result<(), CliError> {
         Command::Bridge(arguments) => bridge::bridge(arguments)
             .await
             .map_err(|source| CliError::Local { what: "the bridge stopped".into(), source }),
+        Command::Join(arguments) => join::join(arguments).await,
         Command::Node(command) => node::run(&client()?, command, arguments.json).await,
         Command::Port(command) => port::run(&client()?, command, arguments.json).await,
     }
