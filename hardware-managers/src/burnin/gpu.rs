@@ -131,17 +131,7 @@ mod tests {
 
     use super::*;
     use crate::machine::Roots;
-    use crate::managers::{GenericHardwareManager, HardwareManager as _, StepFamily, StepObserver};
-
-    struct Silent;
-
-    impl StepObserver for Silent {
-        fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: tacit_model::ProgressUnit) {}
-
-        fn cancelled(&self) -> bool {
-            false
-        }
-    }
+    use crate::managers::{GenericHardwareManager, HardwareManager as _, Silent, StepFamily};
 
     /// A machine with one display adapter of this maker, and gpu_burn that prints this.
     fn machine(vendor: &str, printed: &str) -> (tempfile::TempDir, Machine, Value) {

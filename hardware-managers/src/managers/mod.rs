@@ -11,6 +11,7 @@ mod manager;
 mod mlnx;
 mod offers;
 mod remote;
+mod silent;
 mod specification;
 
 pub use cna::IntelCnaHardwareManager;
@@ -24,4 +25,5 @@ pub use manager::{HardwareManager, StepContext, StepFamily, StepObserver, Suppor
 pub use mlnx::MellanoxDeviceHardwareManager;
 pub use remote::{RemoteFile, Route};
 pub(crate) use remote::{TRANSPORT, VERIFY_CA};
+pub(crate) use silent::Silent;
 pub(crate) use specification::{Argument, DRY_RUN, StepSpecification};

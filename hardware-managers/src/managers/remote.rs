@@ -102,17 +102,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::managers::StepObserver;
-
-    struct Silent;
-
-    impl StepObserver for Silent {
-        fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: tacit_model::ProgressUnit) {}
-
-        fn cancelled(&self) -> bool {
-            false
-        }
-    }
+    use crate::managers::{Silent, StepObserver as _};
 
     fn route(args: Value) -> Result<Route, StepError> {
         let (node, args) = (json!({}), args.as_object().unwrap().clone());

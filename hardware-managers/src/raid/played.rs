@@ -8,28 +8,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use tacit_blockdev::{Access, Device, Error};
-use tacit_model::ProgressUnit;
 
 use super::mdadm::{Md, NewArray};
 use super::step::{Work, run};
 use super::superblock::{find, tests::version_1_2};
 use crate::machine::{Machine, Roots};
-use crate::managers::{StepContext, StepError, StepObserver};
+use crate::managers::{Silent, StepContext, StepError};
 use crate::partitions::{read_valid, scan};
 use crate::program::ProgramError;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-
-struct Silent;
-
-impl StepObserver for Silent {
-    fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: ProgressUnit) {}
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
 
 struct PlayedMd {
     folder: tempfile::TempDir,
@@ -343,8 +332,7 @@ fn arrays_on_disks_beyond_the_allow_list_do_not_exist() {
     first["physical_disks"] = json!([{"serial": "SERIAL-a"}, {"serial": "SERIAL-b"}]);
     played.create(&json!({}), &config(&[first])).unwrap();
     let before = [played.bytes_of("vda"), played.bytes_of("vdb")];
-    let machine =
-        Machine::new(Roots::below(played.folder.path()), Some(vec!["/dev/vda".into(), "/dev/vdc".into()]));
+    let machine = Machine::new(Roots::below(played.folder.path()), Some(vec!["/dev/vdc".into()]));
     let (node, args) = (json!({}), Map::new());
     let context = StepContext { node: &node, ports: &json!([]), args: &args, observer: &Silent };
     run(&machine, &context, &played, Work { config: None, delete: true }).unwrap();

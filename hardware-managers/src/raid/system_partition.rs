@@ -8,7 +8,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tacit_blockdev::{Access, Device};
-use tacit_model::ProgressUnit;
 
 use super::SYSTEM_PARTITION;
 use super::arrays::{self, Array};
@@ -19,7 +18,7 @@ use super::mdadm::{Mdadm, NewArray};
 use super::prove::prove;
 use crate::chain::chain;
 use crate::machine::Machine;
-use crate::managers::StepObserver;
+use crate::managers::Silent;
 use crate::partitions::{Partition, read_valid};
 use crate::wipe::SkipList;
 
@@ -39,16 +38,6 @@ pub(crate) struct Replica {
 pub(crate) struct Replicas {
     pub(crate) array: String,
     pub(crate) places: Vec<Replica>,
-}
-
-struct Silent;
-
-impl StepObserver for Silent {
-    fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: ProgressUnit) {}
-
-    fn cancelled(&self) -> bool {
-        false
-    }
 }
 
 /// Whether a disk is an array of ours to begin with.
