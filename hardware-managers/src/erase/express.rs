@@ -18,7 +18,9 @@ pub(super) fn run(machine: &Machine, context: &StepContext<'_>, policy: &Policy)
     machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
     let source: Arc<dyn DriveSource> = Arc::new(MachineDrives::new(machine));
     let policy = Policy { choice: Choice::Express, ..policy.clone() };
-    let (own, mut others) = probe(&source, machine.disks(), context, &policy)?.split_erasable();
+    let mut disks = machine.disks();
+    disks.extend(machine.disks_without_size());
+    let (own, mut others) = probe(&source, disks, context, &policy)?.split_erasable();
     if context.dry_run()? {
         let mut plan = json!(own.plans());
         if let (Some(plan), Some(wiped)) =

@@ -60,4 +60,7 @@ fn a_disk_that_lost_its_size_is_not_passed_over() {
     let results: Vec<(&str, ProofResult)> =
         error.proofs().iter().map(|proof| (proof.device.as_str(), proof.result)).collect();
     assert_eq!(results, [("/dev/vda", ProofResult::Proven), ("/dev/sdb", ProofResult::Failed)]);
+    let error = run(tree.machine(), "erase_devices_express").unwrap_err();
+    assert!(error.details().contains("/dev/sdb: "), "{}", error.details());
+    assert!(error.done().all(|device| device.ends_with("vda")) && error.done().count() > 0);
 }
