@@ -290,4 +290,27 @@ mod tests {
         assert!(state(0).contains("nvme-sanitize-block goes on in the drive"));
         assert_eq!(state(1), "untouched");
     }
+
+    #[test]
+    fn devices_that_nobody_can_take_up_have_failed() {
+        let members = [member("/dev/sda", 0), member("/dev/sdb", 1)].into_iter().enumerate().collect();
+        let mut watch = Watch { members, outcomes: BTreeMap::new() };
+        watch.members[&0].control.begin();
+        assert!(!watch.all_hang());
+        watch.outcomes.insert(0, failed(Proof::default(), "it hangs".to_owned(), true));
+        assert!(watch.all_hang());
+        watch.not_begun("all threads hang");
+        match &watch.outcomes[&1] {
+            Outcome::Failed { proof, reason, touched: false } => {
+                assert_eq!(
+                    (reason.as_str(), proof.device.as_str()),
+                    ("not begun: all threads hang", "/dev/sdb")
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        // What hung is told as it was.
+        assert!(matches!(&watch.outcomes[&0], Outcome::Failed { touched: true, .. }));
+        assert!(watch.members[&1].control.cancelled());
+    }
 }

@@ -110,6 +110,15 @@ fn each_guard_has_its_verdict_and_its_reason() {
 }
 
 #[test]
+fn what_did_not_answer_is_refused_whatever_the_policy() {
+    let findings = Findings::not_asked("did not answer within 900 s".to_owned());
+    let meant = policy(json!({"wipe_special_filesystems": true}), json!({"method": "overwrite"}));
+    let decision = decide(&DriveFacts::default(), &meant, &findings);
+    assert_eq!(decision.plan.verdict, PlanVerdict::Refuse);
+    assert_eq!(decision.plan.reasons, ["did not answer within 900 s"]);
+}
+
+#[test]
 fn reservations_of_other_initiators_refuse_whatever_the_policy() {
     let reservations = Reservations::Registered { keys: vec![1, 2], holder: Some(0xabc) };
     let facts = DriveFacts { reservations, ..ata() };
