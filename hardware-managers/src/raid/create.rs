@@ -230,8 +230,7 @@ fn build(raid: &Raid<'_>, plan: &CreatePlan, begun: &mut Begun) -> Result<Vec<Ma
     let total = plan.disks.len() + plan.arrays.len();
     for (done, disk) in plan.disks.iter().enumerate() {
         raid.report("partition", &disk.device, done, total)?;
-        begun.disks = done + 1;
-        partition(raid, disk, done)?;
+        partition(raid, disk, done, begun)?;
     }
     let mut made = Vec::new();
     for (done, planned) in plan.arrays.iter().enumerate() {
@@ -304,11 +303,12 @@ fn empty(raid: &Raid<'_>, disk: &PlannedDisk) -> Result<Vec<String>, tacit_block
     now.left(raid.machine)
 }
 
-fn partition(raid: &Raid<'_>, disk: &PlannedDisk, number: usize) -> Result<(), RaidError> {
+fn partition(raid: &Raid<'_>, disk: &PlannedDisk, number: usize, begun: &mut Begun) -> Result<(), RaidError> {
     let failed = |source| RaidError::Device { device: disk.device.clone(), source };
     {
         let device = Device::open(&disk.survey.node, Access::Exclusive).map_err(failed)?;
         raid.touch();
+        begun.disks = number + 1;
         disk.survey.clear(&device).map_err(failed)?;
         // What an earlier owner left in the middle of the disk must not be the content of a partition.
         for slot in &disk.partitions {

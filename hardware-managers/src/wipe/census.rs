@@ -18,6 +18,9 @@ use crate::chain::chain;
 use crate::machine::{Machine, is_virtual_medium, read_flag};
 use crate::managers::StepError;
 
+/// Of a disk without any sector.
+const NO_SIZE: &str = "reports no size, as drives do that have failed";
+
 /// One disk, looked at.
 #[derive(Debug)]
 pub(super) struct Subject {
@@ -97,7 +100,9 @@ impl Census {
             problem: error.to_string(),
         })?;
         let graph = BlockGraph::read(machine.roots());
-        let disks = machine.disks();
+        let mut disks = machine.disks();
+        // Drives that have failed are in no list of disks, and are not clean.
+        disks.extend(machine.disks_without_size());
         let looks = lanes::each(&disks, |disk| look(machine, &graph, disk, &skip));
         let mut members = Vec::new();
         let mut subjects: Vec<Subject> = Vec::with_capacity(disks.len());
@@ -227,6 +232,11 @@ fn look(machine: &Machine, graph: &BlockGraph, disk: &BlockDevice, skip: &SkipLi
     if is_virtual_medium(&folder) {
         findings.push(Finding::new(FindingKind::VirtualMedium, "a virtual medium of the BMC"));
     }
+    if disk.size == 0 {
+        findings
+            .push(Finding::new(FindingKind::Unreadable, "reports no size, as drives do that have failed"));
+        return (findings, None, Vec::new());
+    }
     match read(machine, graph, disk, &mut findings) {
         Ok((plan, members)) => (findings, plan, members),
         Err(error) => {
@@ -247,7 +257,7 @@ fn read(
         findings.push(Finding::new(FindingKind::ReadOnly, "the device takes no writes"));
     }
     if device.size_bytes() == 0 {
-        findings.push(Finding::new(FindingKind::Empty, "empty"));
+        findings.push(Finding::new(FindingKind::Unreadable, NO_SIZE));
         return Ok((None, Vec::new()));
     }
     if media::is_parameter_medium(&device)? {

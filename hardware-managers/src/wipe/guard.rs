@@ -18,7 +18,6 @@ pub(crate) enum FindingKind {
     Array,
     VirtualMedium,
     ReadOnly,
-    Empty,
     /// A file system that other machines may have mounted.
     Shared,
     /// Other machines have reserved it, or registered to do so.
@@ -32,9 +31,7 @@ impl FindingKind {
     /// Whether the step succeeds without the disk.
     pub(crate) fn verdict(self) -> PlanVerdict {
         match self {
-            Self::Listed | Self::Array | Self::VirtualMedium | Self::ReadOnly | Self::Empty => {
-                PlanVerdict::Skip
-            }
+            Self::Listed | Self::Array | Self::VirtualMedium | Self::ReadOnly => PlanVerdict::Skip,
             Self::Shared | Self::Reserved | Self::InUse | Self::Unreadable => PlanVerdict::Refuse,
         }
     }
@@ -108,7 +105,7 @@ pub(super) fn protected_content(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Who else has registered with a logical unit of a storage network, in words. Only SCSI disks are asked; for a
+/// Who else has registered with a logical unit of a storage network, in words. SCSI and NVMe disks are asked; for a
 /// multipath device, which takes no such commands, its paths answer.
 pub(crate) fn reserved(machine: &Machine, name: &str) -> Option<String> {
     paths(machine, name).iter().find_map(|path| {
@@ -116,7 +113,7 @@ pub(crate) fn reserved(machine: &Machine, name: &str) -> Option<String> {
         if !device.is_block_device() {
             return None;
         }
-        match identify(&device, DriveKind::Scsi).reservations {
+        match identify(&device, DriveKind::of(path)).reservations {
             Reservations::Registered { keys, holder } => {
                 let held = holder.map_or_else(String::new, |key| format!(", reserved by {key:#x}"));
                 Some(format!("{} other machines are registered with it{held}", keys.len().max(1)))
@@ -126,19 +123,16 @@ pub(crate) fn reserved(machine: &Machine, name: &str) -> Option<String> {
     })
 }
 
-/// The SCSI disks by which a logical unit is reached.
+/// The SCSI and NVMe disks by which a logical unit is reached.
 fn paths(machine: &Machine, name: &str) -> Vec<String> {
-    if DriveKind::of(name) == DriveKind::Scsi {
+    let is_asked = |name: &str| matches!(DriveKind::of(name), DriveKind::Scsi | DriveKind::Nvme);
+    if is_asked(name) {
         return vec![name.to_owned()];
     }
     let folder = machine.roots().sys.join("block").join(name.trim_start_matches("/dev/").replace('/', "!"));
     let is_multipath = read_text(&folder.join("dm/uuid")).is_some_and(|uuid| uuid.starts_with("mpath-"));
     let slaves = if is_multipath { names_in(&folder.join("slaves")) } else { Vec::new() };
-    slaves
-        .iter()
-        .map(|slave| format!("/dev/{slave}"))
-        .filter(|path| DriveKind::of(path) == DriveKind::Scsi)
-        .collect()
+    slaves.iter().map(|slave| format!("/dev/{slave}")).filter(|path| is_asked(path)).collect()
 }
 
 #[cfg(test)]
@@ -161,8 +155,10 @@ mod tests {
         }
         let machine = Machine::new(Roots::below(folder.path()), None);
         assert_eq!(paths(&machine, "/dev/dm-0"), ["/dev/sda", "/dev/sdb"]);
-        assert_eq!(paths(&machine, "/dev/sdc"), ["/dev/sdc"]);
-        for other in ["/dev/dm-1", "/dev/nvme0n1", "/dev/md0", "/dev/none"] {
+        for own in ["/dev/sdc", "/dev/nvme0n1"] {
+            assert_eq!(paths(&machine, own), [own]);
+        }
+        for other in ["/dev/dm-1", "/dev/md0", "/dev/none"] {
             assert_eq!(paths(&machine, other), [] as [&str; 0], "{other}");
         }
     }

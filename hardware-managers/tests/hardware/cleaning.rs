@@ -517,3 +517,21 @@ fn mounted_disks_fail_the_step_and_the_others_are_wiped() {
     assert!(error.details().contains("/dev/vda is mounted at /srv/data"), "{}", error.details());
     assert_eq!((get(&disks[0], 0, 4), get(&disks[1], 0, 4)), (b"XFSB".to_vec(), vec![0; 4]));
 }
+
+#[test]
+fn drives_that_have_failed_are_not_passed_over() {
+    let tree = Tree::new();
+    let disk = tree.disk("vda", 4 * MIB);
+    put(&disk, 0, b"XFSB");
+    tree.disk("vdb", 0);
+    let error = erase(&tree.machine(), &json!({})).unwrap_err();
+    assert!(
+        error.details().contains("/dev/vdb") && error.details().contains("no size"),
+        "{}",
+        error.details()
+    );
+    assert_eq!(get(&disk, 0, 4), [0; 4]);
+    // Unless the operator knows.
+    let node = json!({"properties": {"skip_block_devices": [{"name": "/dev/vdb"}]}});
+    erase(&tree.machine(), &node).unwrap();
+}
