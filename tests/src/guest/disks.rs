@@ -163,7 +163,7 @@ impl Disk {
     /// As [`Self::left`].
     pub fn is_changed(&self, offset: u64) -> Result<bool> {
         let range = offset..offset + SECTOR as u64;
-        Ok(self.find(range, |sector| !sector.starts_with(LEFT))?.first().is_some())
+        Ok(!self.find(range, |sector| !sector.starts_with(LEFT))?.is_empty())
     }
 
     /// Offsets of the sectors within the range that are anything but zeros.

@@ -116,8 +116,7 @@ impl Guest {
 
     /// What the kernel printed so far, and what QEMU complained of.
     pub fn console(&self) -> String {
-        let read =
-            |path: &Path| fs::read(path).map_or_else(|error| error.to_string().into_bytes(), |bytes| bytes);
+        let read = |path: &Path| fs::read(path).unwrap_or_else(|error| error.to_string().into_bytes());
         let printed = [read(&self.console), read(&self.console.with_file_name("qemu.log"))].concat();
         String::from_utf8_lossy(&printed).into_owned()
     }
