@@ -93,6 +93,8 @@ const SERVER: &[&str] = &[
     "tpm_tis",
     "wdat_wdt",
     // file systems and persistent memory
+    "btrfs",
+    "ext4",
     "isofs",
     "libnvdimm",
     "nd_pmem",
@@ -100,6 +102,7 @@ const SERVER: &[&str] = &[
     "nls_ascii",
     "nls_cp437",
     "vfat",
+    "xfs",
 ];
 
 /// The drives in which Ironic's medium appears; its file system is read without the kernel's help.

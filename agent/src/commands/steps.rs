@@ -9,7 +9,11 @@ use tacit_protocol::v2::{Progress, ProgressUnit};
 
 use super::step_files;
 use super::table::Call;
+use crate::init::load_file_systems;
 use crate::jobs::CommandError;
+
+/// The one step that mounts.
+const INJECT_FILES: &str = "inject_files";
 
 /// What the three families of steps differ in.
 pub(super) struct Family {
@@ -51,6 +55,9 @@ impl Family {
             .collect();
         if let Some(Value::Object(own)) = step.get("args") {
             args.extend(own.clone());
+        }
+        if name == INJECT_FILES {
+            load_file_systems();
         }
         let observer = Observer { call, step: name };
         let context = StepContext { node, ports, args: &args, observer: &observer };

@@ -2,6 +2,7 @@
 
 mod coldplug;
 mod console;
+mod file_systems;
 mod ironic;
 mod modalias;
 mod modules;
@@ -11,5 +12,6 @@ mod start;
 mod supervise;
 mod uevents;
 
+pub(crate) use file_systems::load_file_systems;
 pub(crate) use network::{all_links_down, with_links_up};
 pub(crate) use start::run;

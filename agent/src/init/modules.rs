@@ -1,12 +1,12 @@
 //! Kernel modules by name and by alias, dependencies first.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::kmod::{ModuleInitFlags, finit_module};
-use tacit_protocol::ramdisk::{Module, ModuleManifest};
+use tacit_protocol::ramdisk::{MODULE_MANIFEST_PATH, Module, ModuleManifest};
 
 use super::console::say;
 use super::modalias;
@@ -20,6 +20,17 @@ pub(super) struct Loader {
     always: Vec<String>,
     tried: HashSet<String>,
     seen: HashSet<String>,
+}
+
+/// What modules this ramdisk has.
+///
+/// # Errors
+///
+/// In words, with the path.
+pub(super) fn read_manifest() -> Result<ModuleManifest, String> {
+    let failed = |error: String| format!("{MODULE_MANIFEST_PATH}: {error}");
+    let bytes = fs::read(MODULE_MANIFEST_PATH).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))
 }
 
 impl Loader {

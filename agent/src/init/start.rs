@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tacit_protocol::medium::{CREDENTIAL_PATH, NodeConfig, RegionError};
 use tacit_protocol::network_data::NetworkData;
-use tacit_protocol::ramdisk::{BRIDGE_CA_PATH, IRONIC_PATH, MODULE_MANIFEST_PATH, ModuleManifest};
+use tacit_protocol::ramdisk::{BRIDGE_CA_PATH, IRONIC_PATH, ModuleManifest};
 
 use super::console::say;
-use super::modules::Loader;
+use super::modules::{Loader, read_manifest};
 use super::{coldplug, ironic, mounts, network, supervise, uevents};
 use crate::clock::raise_to;
 
@@ -94,16 +94,10 @@ fn load_link_kinds(loader: &Mutex<Loader>, network_data: Option<&NetworkData>) {
 }
 
 fn load_network_cards() -> Arc<Mutex<Loader>> {
-    let manifest: ModuleManifest = match fs::read(MODULE_MANIFEST_PATH)
-        .map_err(|error| error.to_string())
-        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
-    {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            say(format!("{MODULE_MANIFEST_PATH}: {error}; only what the kernel has built in will work"));
-            ModuleManifest::default()
-        }
-    };
+    let manifest = read_manifest().unwrap_or_else(|error| {
+        say(format!("{error}; only what the kernel has built in will work"));
+        ModuleManifest::default()
+    });
     let mut loader = Loader::new(manifest);
     coldplug::coldplug_network(&mut loader);
     Arc::new(Mutex::new(loader))

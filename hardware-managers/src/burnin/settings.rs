@@ -1,5 +1,6 @@
 //! Keys of `driver_info`, checked.
 
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,10 +62,14 @@ impl<'a> Settings<'a> {
     pub(super) fn output_file(&self, key: &str) -> Result<Option<PathBuf>, StepError> {
         let Some(text) = self.text(key)?.filter(|text| !text.is_empty()) else { return Ok(None) };
         let path = PathBuf::from(text);
-        if path.is_absolute() {
-            Ok(Some(path))
-        } else {
-            Err(invalid(key, format!("must be an absolute path, not '{text}'")))
+        if !path.is_absolute() {
+            return Err(invalid(key, format!("must be an absolute path, not '{text}'")));
+        }
+        // A disk's node is a path, too, and what is written there is gone.
+        match fs::metadata(&path) {
+            Ok(there) if !there.is_file() => Err(invalid(key, format!("'{text}' is no regular file"))),
+            _ if !path.starts_with("/dev") => Ok(Some(path)),
+            _ => Err(invalid(key, format!("'{text}' is among the devices"))),
         }
     }
 }
@@ -89,6 +94,10 @@ mod tests {
         assert!(
             settings.number("b", 1).is_err() && settings.flag("c").unwrap() && settings.flag("a").is_err()
         );
+        for path in ["/dev/null", "/dev/sdzz", "/proc", "/"] {
+            let node = json!({"driver_info": {"agent_burnin_d": path}});
+            assert!(Settings::of(&node).output_file("d").is_err(), "{path}");
+        }
         assert!(settings.output_file("d").is_err() && settings.output_file("x").unwrap().is_none());
         let error = settings.number("b", 1).unwrap_err().to_string();
         assert!(error.starts_with("driver_info.agent_burnin_b"), "{error}");

@@ -9,7 +9,7 @@ use crate::chain::chain;
 use crate::drives::nvme::SmartLog;
 use crate::drives::{DriveHealth, DriveKind, identify};
 use crate::machine::Machine;
-use crate::managers::{StepContext, StepError};
+use crate::managers::{DeviceFailure, StepContext, StepError};
 use crate::wipe::SkipList;
 
 /// How a step reaches a disk.
@@ -17,17 +17,30 @@ pub(super) type Open<'a> = &'a dyn Fn(&BlockDevice) -> Result<Box<dyn Drive>, Er
 
 pub(super) fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
     let limits = Limits::from_args(context.args)?;
+    let skip = skip_list(context)?;
+    // They would be missing below, and a gate that does not see the worst drives lets them through.
+    let dead: Vec<String> = machine
+        .disks_without_size()
+        .iter()
+        .filter(|disk| !skip.matches(disk))
+        .map(|disk| format!("{}: it reports no size, as drives do that have failed", disk.name))
+        .collect();
     let disks = disks(machine, context)?;
-    verify(&disks, &limits, &|disk| open(machine, disk), &|| context.observer.cancelled())
+    verify(&disks, dead, &limits, &|disk| open(machine, disk), &|| context.observer.cancelled())
 }
 
 /// The disks of the machine that the node does not keep out.
 pub(super) fn disks(machine: &Machine, context: &StepContext<'_>) -> Result<Vec<BlockDevice>, StepError> {
-    let skip = SkipList::from_node(context.node).map_err(|error| StepError::InvalidParameter {
+    machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
+    let skip = skip_list(context)?;
+    Ok(machine.disks().into_iter().filter(|disk| !skip.matches(disk)).collect())
+}
+
+fn skip_list(context: &StepContext<'_>) -> Result<SkipList, StepError> {
+    SkipList::from_node(context.node).map_err(|error| StepError::InvalidParameter {
         parameter: "properties.skip_block_devices".to_owned(),
         problem: error.to_string(),
-    })?;
-    Ok(machine.disks().into_iter().filter(|disk| !skip.matches(disk)).collect())
+    })
 }
 
 pub(super) fn open(machine: &Machine, disk: &BlockDevice) -> Result<Box<dyn Drive>, Error> {
@@ -42,21 +55,22 @@ struct Finding {
     report: Value,
 }
 
-/// Asks every disk; the step fails when one does, and names all that do.
+/// Asks every disk; the step fails when one does, and names all that do, `dead` ones first.
 ///
 /// # Errors
 ///
-/// [`StepError::Failed`], [`StepError::Cancelled`].
+/// [`StepError::Failed`], [`StepError::Halted`].
 fn verify(
     disks: &[BlockDevice],
+    dead: Vec<String>,
     limits: &Limits,
     open: Open<'_>,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Value, StepError> {
-    let (mut reports, mut failures) = (Vec::new(), Vec::new());
+    let (mut reports, mut failures) = (Vec::new(), dead);
     for (done, disk) in disks.iter().enumerate() {
         if cancelled() {
-            return Err(StepError::Cancelled { done, total: disks.len() });
+            return Err(halted(&disks[done..], "not looked at", false));
         }
         let mut finding = examine(disk, limits, open);
         if !finding.known && limits.require_health {
@@ -78,6 +92,16 @@ fn verify(
         retry: false,
         touched: false,
     })
+}
+
+/// The caller asked to stop: these disks were left as they were.
+pub(super) fn halted<'d>(
+    disks: impl IntoIterator<Item = &'d BlockDevice>,
+    state: &str,
+    touched: bool,
+) -> StepError {
+    let state = |disk: &BlockDevice| DeviceFailure { device: disk.name.clone(), reason: state.to_owned() };
+    StepError::Halted { states: disks.into_iter().map(state).collect(), proofs: Vec::new(), touched }
 }
 
 fn examine(disk: &BlockDevice, limits: &Limits, open: Open<'_>) -> Finding {
@@ -172,7 +196,7 @@ mod tests {
     fn gate(names: &[&str], args: Value) -> Result<Value, StepError> {
         let disks: Vec<_> = names.iter().map(|name| disk(name)).collect();
         let limits = Limits::from_args(args.as_object().unwrap()).unwrap();
-        verify(&disks, &limits, &play, &|| false)
+        verify(&disks, Vec::new(), &limits, &play, &|| false)
     }
 
     #[test]
@@ -215,7 +239,47 @@ mod tests {
     #[test]
     fn it_stops_between_drives() {
         let limits = Limits::from_args(json!({}).as_object().unwrap()).unwrap();
-        let outcome = verify(&[disk("/dev/nvme0n1")], &limits, &play, &|| true);
-        assert_eq!(outcome, Err(StepError::Cancelled { done: 0, total: 1 }));
+        let disks = [disk("/dev/nvme0n1"), disk("/dev/nvme0n2")];
+        let looks = std::cell::Cell::new(0);
+        let error = verify(&disks, Vec::new(), &limits, &play, &|| looks.replace(looks.get() + 1) == 1);
+        let error = error.unwrap_err();
+        assert_eq!(error.details(), "stopped: /dev/nvme0n2: not looked at");
+        assert!(!error.disk_touched());
+    }
+
+    #[test]
+    fn drives_that_are_dead_or_cannot_be_listed_are_not_passed_over() {
+        use crate::machine::Roots;
+        use crate::managers::{GenericHardwareManager, HardwareManager as _, StepObserver};
+
+        struct Silent;
+
+        impl StepObserver for Silent {
+            fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: tacit_model::ProgressUnit) {}
+
+            fn cancelled(&self) -> bool {
+                false
+            }
+        }
+
+        let top = tempfile::tempdir().unwrap();
+        let roots = Roots::below(top.path());
+        let manager = GenericHardwareManager::new(Machine::new(roots.clone(), None));
+        let args = serde_json::Map::new();
+        let gate = |node: &Value| {
+            let context = StepContext { node, ports: &json!([]), args: &args, observer: &Silent };
+            manager.run_step("verify_devices", &context)
+        };
+        let error = gate(&json!({})).unwrap_err();
+        assert!(error.details().contains("cannot be listed"), "{error}");
+        let disk = roots.sys.join("block/nvme0n1");
+        std::fs::create_dir_all(&disk).unwrap();
+        for (name, value) in [("size", "0"), ("removable", "0"), ("ro", "0")] {
+            std::fs::write(disk.join(name), value).unwrap();
+        }
+        let error = gate(&json!({})).unwrap_err();
+        assert!(error.details().contains("/dev/nvme0n1: it reports no size"), "{error}");
+        let skipped = json!({"properties": {"skip_block_devices": [{"name": "/dev/nvme0n1"}]}});
+        gate(&skipped).unwrap();
     }
 }

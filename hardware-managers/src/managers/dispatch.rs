@@ -32,7 +32,7 @@ pub struct StepOutcome {
 
 impl Managers {
     /// Every manager is asked once how well it knows the machine, when the first question comes; those that do not
-    /// are dropped. Among equals the given order stays.
+    /// are dropped. Equals are ordered by class name.
     pub fn new(managers: Vec<Arc<dyn HardwareManager>>) -> Self {
         Self { loader: Arc::new(Loader::new(managers, None)) }
     }

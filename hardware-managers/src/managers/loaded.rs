@@ -1,6 +1,5 @@
 //! Finding, asking, sorting and initialising managers, when they are needed for the first time.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -89,7 +88,8 @@ fn load(candidates: &[Arc<dyn HardwareManager>], folder: Option<&std::path::Path
         loaded.broken = broken;
     }
     found.retain(|(level, _)| *level > SupportLevel::None);
-    found.sort_by_key(|(level, _)| Reverse(*level));
+    // Among equals by class name, as with steps of the same priority: who offers a step is to be who runs it.
+    found.sort_by(|(a_level, a), (b_level, b)| b_level.cmp(a_level).then_with(|| a.class().cmp(b.class())));
     for (level, manager) in found {
         match manager.initialize() {
             Ok(()) => {

@@ -102,6 +102,15 @@ fn best_manager_that_has_the_step_runs_it() {
     let vendor = Fake { outcome: Err(failing.clone()), ..fake("V", SupportLevel::Mainline, &[]) };
     assert_eq!(run(&Managers::new(vec![Arc::new(generic), Arc::new(vendor)])), Err(failing));
 
+    // Of equals, the one whose step is listed.
+    let equal = |class| {
+        Arc::new(Fake { outcome: Ok(json!(class)), ..fake(class, SupportLevel::Generic, &[("any", 0)]) })
+    };
+    let managers = Managers::new(vec![equal("C"), equal("B")]);
+    let steps = managers.steps(StepFamily::Clean, &json!({}), &json!([])).unwrap();
+    assert_eq!((steps["B"].len(), steps["C"].len()), (1, 0));
+    assert_eq!(run(&managers), by("B", json!("B")));
+
     let error = run(&Managers::new(vec![Arc::new(fake("G", SupportLevel::Generic, &[]))])).unwrap_err();
     assert_eq!((error.class(), error.code()), ("HardwareManagerMethodNotFound", 500));
     assert!(error.details().contains("any"));

@@ -7,7 +7,7 @@ use tacit_blockdev::Drive;
 use tacit_model::{BlockDevice, ProgressUnit};
 
 use super::super::limits::flag;
-use super::super::verify::{Open, disks, open};
+use super::super::verify::{Open, disks, halted, open};
 use super::apply::apply;
 use super::image::{ImageRequest, parse};
 use super::plan::{Target, Verdict, plan};
@@ -90,28 +90,31 @@ fn update(
         left = left.saturating_sub(image.len());
         bytes.push(image);
     }
-    let total = known.len();
     let (mut reports, mut touched) = (Vec::new(), false);
-    for (done, known) in known.iter().enumerate() {
+    for (done, drive) in known.iter().enumerate() {
+        let rest = |from: usize| known[from..].iter().map(|known| known.disk);
         if observer.cancelled() {
-            return Err(StepError::Cancelled { done, total });
+            return Err(halted(rest(done), "not updated", touched));
         }
-        let mut report = report(known, request);
-        if let (Verdict::Update { slot }, Some(at)) = (&known.target.verdict, known.target.image) {
+        let mut report = report(drive, request);
+        if let (Verdict::Update { slot }, Some(at)) = (&drive.target.verdict, drive.target.image) {
             touched = true;
+            let name = &drive.disk.name;
             let length = bytes[at].len() as u64;
-            let progress = |done| {
-                observer.progress("firmware", &known.disk.name, done, length, ProgressUnit::Bytes);
-            };
-            let version = &request.images[at].version;
-            match apply(known.drive.as_ref(), &known.target.controller, *slot, version, &bytes[at], &progress)
-            {
+            let progress = |done| observer.progress("firmware", name, done, length, ProgressUnit::Bytes);
+            let (controller, version) = (&drive.target.controller, &request.images[at].version);
+            match apply(drive.drive.as_ref(), controller, *slot, version, &bytes[at], &progress) {
                 Ok(applied) => {
                     report["action"] = json!("updated");
                     report["reset_needed"] = json!(applied.activation == Activation::AtReset);
                     report["verification"] = json!(applied.verification);
                 }
-                Err(error) => failures.push(format!("{}: {}", known.disk.name, chain(&error))),
+                Err(error) => {
+                    failures.push(format!("{name}: {}", chain(&error)));
+                    // Firmware that harms one drive may harm them all.
+                    failures.extend(rest(done + 1).map(|disk| format!("{}: left alone then", disk.name)));
+                    break;
+                }
             }
         }
         reports.push(report);
@@ -437,6 +440,27 @@ mod tests {
         let bench = Bench::new(NvmeIdentity::default());
         let error = bench.update(&request("3.0", &image, json!({})), &image).unwrap_err();
         assert!(error.details().contains("\"2.0\""), "{error}");
+    }
+
+    #[test]
+    fn no_other_drive_is_tried_when_one_has_failed() {
+        let drives = ["A", "B"].map(|serial| {
+            let identity = NvmeIdentity { serial: serial.to_owned(), ..NvmeIdentity::default() };
+            Bench::new(identity).drive
+        });
+        drives[0].set_fault(NvmeFault::FirmwareLost);
+        let disks = ["/dev/nvme0n1", "/dev/nvme1n1"]
+            .map(|name| BlockDevice { name: name.to_owned(), ..BlockDevice::default() });
+        let open = |disk: &BlockDevice| -> Result<Box<dyn Drive>, Error> {
+            Ok(Box::new(Shared(Arc::clone(&drives[usize::from(disk.name == disks[1].name)]))))
+        };
+        let image = firmware("2.0");
+        let fetch = |_: &str, _: usize| Ok(image.clone());
+        let request = request("2.0", &image, json!({}));
+        let error = update(&request, &disks, &fetch, &open, &Listener::default()).unwrap_err();
+        assert!(error.details().ends_with("/dev/nvme1n1: left alone then"), "{error}");
+        assert!(error.disk_touched());
+        assert!(!drives[1].opcodes().contains(&DOWNLOAD));
     }
 
     #[test]
