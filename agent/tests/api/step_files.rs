@@ -29,6 +29,8 @@ impl Disk {
         let content = folder.path().join("content");
         fs::create_dir_all(content.join("etc")).unwrap();
         let disk = Self { path, _folder: folder };
+        // Detaching does not take a partition away: whoever had the device before may have left one.
+        Command::new("delpart").args([text(&disk.path), "1"]).output().unwrap();
         run("addpart", &[text(&disk.path), "1", "2048", "28672"]);
         if !disk.partition().exists() {
             eprintln!("NOT TESTED: nobody makes nodes for partitions here");

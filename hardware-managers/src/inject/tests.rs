@@ -38,6 +38,8 @@ impl Disk {
         let made = run("losetup", &["--find", "--show", text(&image)]);
         let disk = Self { path: made.trim().into(), folder };
         for (number, from, length) in [("1", MIB, 8 * MIB), ("2", 16 * MIB, 24 * MIB)] {
+            // Detaching does not take a partition away: whoever had the device before may have left one.
+            Command::new("delpart").args([text(&disk.path), number]).output().unwrap();
             let sectors = [from, length].map(|bytes| (bytes / 512).to_string());
             run("addpart", &[text(&disk.path), number, &sectors[0], &sectors[1]]);
         }
