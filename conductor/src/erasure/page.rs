@@ -41,7 +41,8 @@ fn section(page: &mut String, issued: &Issued) {
     }
     lines.add("Size", certificate["size"].as_u64().map(|bytes| format!("{bytes} bytes")));
     lines.add("Method", text(&certificate["method"]));
-    lines.add("Standard", text(&certificate["standard"]).map(|level| standard(&level)));
+    let method = text(&certificate["method"]).unwrap_or_default();
+    lines.add("Standard", text(&certificate["standard"]).map(|level| standard(&level, &method)));
     lines.add("Started", text(&certificate["started"]));
     lines.add("Finished", text(&certificate["finished"]));
     lines.add("Result", text(&certificate["result"]));
@@ -67,12 +68,14 @@ fn section(page: &mut String, issued: &Issued) {
 }
 
 /// The words of NIST SP 800-88r2 for people.
-fn standard(level: &str) -> String {
-    match level {
-        "purge" => "NIST SP 800-88r2: purge".to_owned(),
-        "clear" => "NIST SP 800-88r2: clear".to_owned(),
-        _ => "none: only metadata was removed, the data itself may still be on the device".to_owned(),
-    }
+fn standard(level: &str, method: &str) -> String {
+    let words = match (level, method) {
+        ("purge", _) => "NIST SP 800-88r2: purge",
+        ("clear", _) => "NIST SP 800-88r2: clear",
+        (_, "metadata-wipe") => "none: only metadata was removed, the data itself may still be on the device",
+        _ => "none: what was done does not reach all of the device, see below",
+    };
+    words.to_owned()
 }
 
 struct Lines(String);
