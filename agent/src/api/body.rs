@@ -75,14 +75,24 @@ pub(super) fn parse_as<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> 
 /// `Expecting value: line 1 column 10 (char 9)`: positions as Python counts them.
 fn python_message(bytes: &[u8], error: &serde_json::Error) -> String {
     let (line, column) = (error.line().max(1), error.column() + usize::from(error.is_eof()));
-    let column = column.max(1);
-    let before: usize = bytes.split(|byte| *byte == b'\n').take(line - 1).map(|text| text.len() + 1).sum();
+    let mut column = column.max(1);
     let whole = error.to_string();
     let what = whole.rsplit_once(" at line ").map_or(whole.as_str(), |(what, _)| what);
+    if what == "expected ident" {
+        // Where the word began, not where it went wrong.
+        let text = bytes.split(|byte| *byte == b'\n').nth(line - 1).unwrap_or_default();
+        while column > 1 && text.get(column - 2).is_some_and(u8::is_ascii_alphabetic) {
+            column -= 1;
+        }
+    }
+    let before: usize = bytes.split(|byte| *byte == b'\n').take(line - 1).map(|text| text.len() + 1).sum();
     let what = match what {
         "EOF while parsing a value" | "expected value" | "expected ident" | "EOF while parsing an object" => {
             "Expecting value"
         }
+        "trailing characters" => "Extra data",
+        "key must be a string" | "trailing comma" => "Expecting property name enclosed in double quotes",
+        control if control.starts_with("control character") => "Invalid control character at",
         other => other,
     };
     format!("{what}: line {line} column {column} (char {})", before + column - 1)
@@ -102,6 +112,12 @@ mod tests {
         assert_eq!(message(b""), "Expecting value: line 1 column 1 (char 0)");
         assert_eq!(message(b"{\"name\": "), "Expecting value: line 1 column 10 (char 9)");
         assert_eq!(message(b"\xff\xfe"), "Expecting value: line 1 column 1 (char 0)");
+        assert_eq!(message(b"name=x"), "Expecting value: line 1 column 1 (char 0)");
+        assert_eq!(message(b"[\n trve]"), "Expecting value: line 2 column 2 (char 3)");
+        assert_eq!(message(b"{} x"), "Extra data: line 1 column 4 (char 3)");
+        let property = "Expecting property name enclosed in double quotes";
+        assert_eq!(message(b"{'a': 1}"), format!("{property}: line 1 column 2 (char 1)"));
+        assert_eq!(message(b"{\"a\": 1,}"), format!("{property}: line 1 column 9 (char 8)"));
         assert_eq!(message(b"{\n\"a\": x}"), "Expecting value: line 2 column 6 (char 7)");
     }
 

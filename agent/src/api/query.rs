@@ -38,6 +38,11 @@ pub(super) fn decode(text: &str, plus_is_blank: bool) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
+/// Undoes percent encoding in a part of a path, but of slashes, as IPA's server does.
+pub(super) fn decode_segment(text: &str) -> String {
+    decode(&text.replace("%2F", "%252F").replace("%2f", "%252f"), false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +64,7 @@ mod tests {
         assert_eq!(decode("%ff", false), "\u{fffd}");
         assert_eq!(decode("a+b", false), "a+b");
         assert_eq!(decode("%+1", true), "% 1");
+        assert_eq!(decode_segment("a%2Fb%20%2f"), "a%2Fb %2f");
     }
 
     #[test]

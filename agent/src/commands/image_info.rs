@@ -24,7 +24,7 @@ pub(super) fn validate_prepare_image(
 /// `InvalidCommandParamsError` that names what is missing.
 pub(super) fn validate(image_info: &Value, policy: &ImagePolicy) -> Result<(), CommandError> {
     for field in ["id", "urls"] {
-        if image_info.get(field).is_none_or(Value::is_null) {
+        if image_info.get(field).is_none() {
             return Err(CommandError::invalid_params(format!("Image is missing '{field}' field.")));
         }
     }

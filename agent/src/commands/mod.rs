@@ -1,5 +1,6 @@
 //! The commands behind both fronts of the API: one table, one function each.
 
+mod bootc;
 mod bootloader;
 mod flow;
 mod image_digest;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use tacit_protocol::medium::ImagePolicy;
 
 use super::signature::Signature;
-use super::{bootloader, flow, image_info, inventory, logs, node_info, standby, steps, system};
+use super::{bootc, bootloader, flow, image_info, inventory, logs, node_info, standby, steps, system};
 use crate::agent::Agent;
 use crate::jobs::{CommandError, JobContext};
 
@@ -93,6 +93,17 @@ const COMMANDS: &[CommandSpec] = &[
         signature: Signature::NONE,
         validate: anything,
         run: standby::get_partition_uuids,
+    },
+    CommandSpec {
+        name: "standby.execute_bootc_install",
+        kind: Kind::Async,
+        signature: Signature {
+            required: &["image_source"],
+            optional: &["instance_info", "pull_secret", "configdrive"],
+            open: false,
+        },
+        validate: anything,
+        run: bootc::execute_bootc_install,
     },
     CommandSpec {
         name: "deploy.get_deploy_steps",

@@ -92,7 +92,11 @@ pub(super) const OPTIONS: &[Known] = &[
         Use::Ignored("a download ends when it is silent for too long, not when it is long"),
     ),
     ignored("ironic_api_version", "ipa-ironic-api-version", NEVER_CALLS),
-    taken("enable_vlan_interfaces", "ipa-enable-vlan-interfaces"),
+    ignored(
+        "enable_vlan_interfaces",
+        "ipa-enable-vlan-interfaces",
+        Use::Ignored("VLANs come from network_data"),
+    ),
     taken("ignore_bootloader_failure", "ipa-ignore-bootloader-failure"),
     ignored("inject_files_priority", "ipa-inject-files-priority", KNOBS),
     ignored("guard_special_filesystems", "ipa-guard-special-filesystems", ALWAYS),

@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod direct;
 mod imaging;
+mod ipa;
 mod managers;
 mod operations;
 mod recorded;

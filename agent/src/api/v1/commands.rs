@@ -37,10 +37,7 @@ pub(super) async fn show(
     Extension(peer): Extension<Peer>,
     uri: Uri,
 ) -> Response<Body> {
-    let id = query::decode(uri.path().rsplit('/').next().unwrap_or_default(), false);
-    if id.contains('/') {
-        return fault::not_found();
-    }
+    let id = query::decode_segment(uri.path().rsplit('/').next().unwrap_or_default());
     if let Err(refusal) = gate::check(&agent, peer, &uri) {
         return *refusal;
     }

@@ -9,7 +9,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 
-use super::super::{gate, query};
+use super::super::{fault, gate, query};
 use super::commands;
 use crate::agent::Agent;
 use crate::tls::Peer;
@@ -24,13 +24,9 @@ pub(super) fn base(peer: Peer, uri: &Uri, headers: &HeaderMap) -> String {
     host.map_or_else(|| format!("{scheme}://localhost"), |host| format!("{scheme}://{host}"))
 }
 
-pub(super) async fn add_slash(
-    Extension(peer): Extension<Peer>,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response<Body> {
+fn add_slash(peer: Peer, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
     let query = query::without(uri.query(), gate::TOKEN).map(|query| format!("?{query}")).unwrap_or_default();
-    let target = format!("{}{}/{query}", base(peer, &uri, &headers), uri.path());
+    let target = format!("{}{}/{query}", base(peer, uri, headers), uri.path());
     let shown = escape(&target);
     let html = format!(
         "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n<h1>Redirecting...</h1>\n<p>You should be \
@@ -46,6 +42,14 @@ pub(super) async fn add_slash(
     response
 }
 
+/// `/v1`. Methods that the place behind the slash does not have are a miss, not a redirect.
+pub(super) async fn root_without_slash(Extension(peer): Extension<Peer>, request: Request) -> Response<Body> {
+    match *request.method() {
+        Method::GET | Method::HEAD => add_slash(peer, request.uri(), request.headers()),
+        _ => fault::not_found(),
+    }
+}
+
 /// `/v1/commands` without its slash.
 pub(super) async fn commands_without_slash(
     State(agent): State<Arc<Agent>>,
@@ -57,7 +61,8 @@ pub(super) async fn commands_without_slash(
     match *request.method() {
         Method::GET | Method::HEAD if knows_token => commands::list(State(agent), Extension(peer), uri).await,
         Method::POST if knows_token => commands::post(State(agent), Extension(peer), request).await,
-        _ => add_slash(Extension(peer), uri, headers).await,
+        Method::GET | Method::HEAD | Method::POST => add_slash(peer, &uri, &headers),
+        _ => fault::not_found(),
     }
 }
 

@@ -15,7 +15,7 @@ pub(in crate::api) fn routes() -> Router<Arc<Agent>> {
     let mut router = Router::new()
         .route("/", get(documents::root).fallback(readable))
         .route("/v1/", get(documents::v1).fallback(readable))
-        .route("/v1", any(redirect::add_slash));
+        .route("/v1", any(redirect::root_without_slash));
     for prefix in ["", "/v1"] {
         router = router
             .route(&format!("{prefix}/status"), get(documents::status).fallback(readable))

@@ -43,7 +43,7 @@ impl Answer {
             .map(|(_, value)| value.as_str())
     }
 
-    fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let head_end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP head");
         let head = std::str::from_utf8(&bytes[..head_end]).unwrap();
         let mut lines = head.split("\r\n");
