@@ -81,10 +81,8 @@ fn file_systems_of_the_system_s_own_tools_are_gone() {
         // XFS wants 300 MiB, Btrfs 109; the files are sparse.
         fs::remove_file(&disk).ok();
         sparse(&disk, 400 * MIB);
-        if !run(tool, &arguments) {
-            continue;
-        }
-        assert_ne!(seen_by_wipefs(&disk), Some(Vec::new()), "{tool} left nothing to find");
+        run(tool, &arguments);
+        assert!(!seen_by_wipefs(&disk).is_empty(), "{tool} left nothing to find");
         let proof = wipe(&disk);
         assert!(found(&proof, name), "{tool}: {:?}", proof.actions);
         assert_unrecognised(&disk, &[]);
@@ -99,9 +97,7 @@ fn partitions_are_wiped_before_the_disk_without_the_kernel_s_help() {
     sparse(&disk, 96 * MIB);
     gpt(&disk, sectors, &[(ESP, GUIDS[0], 2048, 67583), (LINUX, GUIDS[1], 67584, sectors - 34)]);
     sparse(&part, 32 * MIB);
-    if !run("mkfs.ext4", &["-q", "-F", part.to_str().unwrap()]) {
-        put(&part, 0x438, &[0x53, 0xef]);
-    }
+    run("mkfs.ext4", &["-q", "-F", part.to_str().unwrap()]);
     put(&disk, MIB, &fs::read(&part).unwrap());
     let second = 67584 * 512;
     put(&disk, second + 4096, &[0xfc, 0x4e, 0x2b, 0xa9]);

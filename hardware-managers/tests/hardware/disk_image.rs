@@ -96,46 +96,42 @@ fn crc32(bytes: &[u8]) -> u32 {
     !crc
 }
 
-/// Where a tool of the system is; `/usr/sbin` is not in every user's search path.
-pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+/// Where a tool of the system is; `/usr/sbin` is not in every user's search path. All are among what `make setup`
+/// installs: a test that passes without one shows nothing.
+pub(crate) fn tool(name: &str) -> PathBuf {
     ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
         .iter()
         .map(|folder| Path::new(folder).join(name))
         .find(|p| p.exists())
+        .unwrap_or_else(|| panic!("the system has no {name}: run 'make setup'"))
 }
 
-/// Runs a tool; `false` when the system has none.
-pub(crate) fn run(name: &str, arguments: &[&str]) -> bool {
-    let Some(path) = tool(name) else { return false };
-    let output = Command::new(path).args(arguments).output().unwrap();
+/// Runs a tool to its end.
+pub(crate) fn run(name: &str, arguments: &[&str]) {
+    let output = Command::new(tool(name)).args(arguments).output().unwrap();
     assert!(output.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    true
 }
 
-/// Signatures that `wipefs` sees; `None` when the system has no `wipefs`.
-pub(crate) fn seen_by_wipefs(path: &Path) -> Option<Vec<String>> {
+/// Signatures that `wipefs` sees.
+pub(crate) fn seen_by_wipefs(path: &Path) -> Vec<String> {
     let output =
-        Command::new(tool("wipefs")?).args(["--no-act", "--noheadings", "--parsable"]).arg(path).output();
+        Command::new(tool("wipefs")).args(["--no-act", "--noheadings", "--parsable"]).arg(path).output();
     let output = output.unwrap();
     assert!(output.status.success());
     let lines = String::from_utf8(output.stdout).unwrap();
-    Some(lines.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect())
+    lines.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
 
 /// Nobody else's probe finds anything on the whole disk, nor in the given range.
 pub(crate) fn assert_unrecognised(path: &Path, ranges: &[(u64, u64)]) {
-    if let Some(seen) = seen_by_wipefs(path) {
-        assert_eq!(seen, [] as [String; 0]);
-    }
-    if let Some(blkid) = tool("blkid") {
-        for (offset, size) in [(0, path.metadata().unwrap().len())].iter().chain(ranges) {
-            let output = Command::new(&blkid)
-                .args(["--probe", "--offset", &offset.to_string(), "--size", &size.to_string()])
-                .arg(path)
-                .output()
-                .unwrap();
-            // blkid ends with 2 when it found nothing.
-            assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stdout));
-        }
+    assert_eq!(seen_by_wipefs(path), [] as [String; 0]);
+    for (offset, size) in [(0, path.metadata().unwrap().len())].iter().chain(ranges) {
+        let output = Command::new(tool("blkid"))
+            .args(["--probe", "--offset", &offset.to_string(), "--size", &size.to_string()])
+            .arg(path)
+            .output()
+            .unwrap();
+        // blkid ends with 2 when it found nothing.
+        assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stdout));
     }
 }
