@@ -18,7 +18,8 @@ impl Leader {
     /// new session begins.
     pub(super) async fn try_token(&mut self, found: &Contact, token: &str) -> Result<bool, Trouble> {
         let Lookup { node, heartbeat_timeout, .. } = self.lookup().await?;
-        let session = self.session(found, node, token.to_owned(), Origin::Medium, heartbeat_timeout)?;
+        let mut session = self.session(found, node, token.to_owned(), Origin::Medium, heartbeat_timeout)?;
+        session.announced = true;
         let beat =
             Beat { callback_url: &session.callback_url, token, verify_ca: session.verify_ca.as_deref() };
         match self.shared.ironic.heartbeat(node, &beat).await {
@@ -31,12 +32,9 @@ impl Leader {
         }
     }
 
-    /// Asks Ironic for the node: hands over an inspection if it waits for one, and gets the token.
+    /// Asks Ironic for the node and its token.
     pub(super) async fn ask(&mut self, found: &Contact) -> Result<(), Trouble> {
-        let told = match self.inspect(found).await? {
-            Some(told) => told,
-            None => self.lookup().await?,
-        };
+        let told = self.lookup().await?;
         let (token, origin) = match (told.token, found.token()) {
             (Token::Given(token), _) => (token, Origin::Lookup),
             (Token::Masked, Some(token)) => (token.to_owned(), Origin::Medium),
@@ -52,24 +50,23 @@ impl Leader {
         self.establish(found, told.node, token, origin, told.heartbeat_timeout).await
     }
 
-    /// `None` when Ironic does not inspect the node now.
-    pub(super) async fn inspect(&mut self, found: &Contact) -> Result<Option<Lookup>, Trouble> {
+    /// Hands over what an inspection finds, if Ironic may wait for one. Before the first heartbeat, as it makes the agent
+    /// busy for a moment; where states are known, also later, as the ramdisk may be faster than Ironic.
+    pub(super) async fn inspect(&mut self, found: &Contact) -> Result<(), Trouble> {
         if !self.handle.node.inspection || !self.interest.borrow().may_inspect() {
-            return Ok(None);
+            return Ok(());
         }
         let data = commands::inspection_data(&found.client, &self.shared.collectors).await?;
-        let uuid = self.uuid();
-        let answer = self.shared.ironic.continue_inspection(uuid, data).await;
-        let result = answer.as_ref().map_or_else(IronicError::kind, |_| "ok");
+        let answer = self.shared.ironic.continue_inspection(self.uuid(), data).await;
+        let result = answer.as_ref().map_or_else(IronicError::kind, |()| "ok");
         self.shared.metrics.count(Counter::Inspections, result);
         match answer {
-            Ok(told) => {
-                self.say("what the inspection found is with Ironic");
-                Ok(Some(told))
-            }
-            Err(IronicError::Refused { status: 404, .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Ok(()) => self.say("what the inspection found is with Ironic"),
+            // It waits for something else.
+            Err(IronicError::Refused { status: 404, .. }) => {}
+            Err(error) => return Err(error.into()),
         }
+        Ok(())
     }
 
     pub(super) async fn lookup(&self) -> Result<Lookup, Trouble> {
@@ -136,6 +133,8 @@ impl Leader {
             last: None,
             broken: None,
             images: Vec::new(),
+            announced: false,
+            inspected: false,
         })
     }
 }

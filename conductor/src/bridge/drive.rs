@@ -15,7 +15,7 @@ use super::config::Mode;
 use super::contact::{Contact, contact};
 use super::handle::Phase;
 use super::ironic::{Beat, IronicError, Lookup, Token};
-use super::judge::note;
+use super::judge::{Listed, note};
 use super::leader::Leader;
 use super::lending;
 use super::metrics::Counter;
@@ -84,16 +84,21 @@ impl Leader {
         self.handle.set_phase(Phase::Driving);
         self.handle.set_contact(Some(found.client.clone()));
         lending::resume(&self.shared, &self.handle, &found.client);
+        if !session.inspected {
+            self.inspect(found).await?;
+            self.handle.change(|session| session.inspected = true).await?;
+        }
         let mut pace = Pace::new(&session);
         drop(session);
+        let mut heard = false;
         loop {
             let status = found.client.status().await?;
             if (status.boot_id.as_str(), status.started_at) != (&found.life.boot_id, found.life.started_at) {
                 return Err(Trouble::Other("the agent restarted".to_owned()));
             }
             let listed = commands::list(&found.client).await?;
-            let before = self.handle.with_session(|session| session.last.clone()).flatten();
-            if let Some(known) = note(before.as_ref(), &listed) {
+            lending::resume(&self.shared, &self.handle, &found.client);
+            if let Some(known) = self.news(&listed).await? {
                 if known.finished {
                     pace.now();
                     self.handle.set_lending(None);
@@ -112,21 +117,23 @@ impl Leader {
                     .await?;
             }
             if Instant::now() >= pace.due {
-                if listed.is_empty() && self.inspects(found).await? {
-                    return Ok(());
+                if self.waits_for_inspection() {
+                    self.inspect(found).await?;
                 }
                 match self.beat().await? {
                     Beaten::Accepted => {
+                        heard = true;
                         pace.accepted();
                         self.note_reported().await?;
                     }
                     Beaten::Refused => pace.refused(),
-                    Beaten::Over => return Ok(()),
+                    // A token that Ironic never took is not tried again at once.
+                    Beaten::Over => return if heard { Ok(()) } else { Err(Trouble::NotNow) },
                 }
             }
             let wait = pace.due.saturating_duration_since(Instant::now());
             tokio::select! {
-                heard = commands::news(&found.client, &status.boot_id, status.last_event, wait) => heard?,
+                news = commands::news(&found.client, &status.boot_id, status.last_event, wait) => news?,
                 () = self.handle.bell.notified() => {}
             }
         }
@@ -150,16 +157,28 @@ impl Leader {
         Ok(())
     }
 
-    /// Ironic may begin to wait for an inspection only now, where it was asked a little early.
-    async fn inspects(&mut self, found: &Contact) -> Result<bool, Trouble> {
-        let waits = matches!(&*self.interest.borrow(), Interest::Waiting(state) if state == "inspect wait");
-        if !waits {
-            return Ok(false);
+    /// What the agent's list tells of the newest command that the bridge does not know yet.
+    async fn news(&self, listed: &[Listed]) -> Result<Option<Known>, Trouble> {
+        let last = self.handle.with_session(|session| session.last.clone()).flatten();
+        match last {
+            // On its way to the agent now: the list may or may not hold it.
+            Some(last) if last.id.is_empty() && self.handle.passes_on() => Ok(None),
+            // The agent lives, and what was passed on never arrived, or is the newest that it knows.
+            Some(last) if last.id.is_empty() && listed.is_empty() => {
+                self.handle.change(|session| session.last = None).await?;
+                Ok(None)
+            }
+            last => Ok(note(last.as_ref(), listed)),
         }
-        Ok(self.inspect(found).await?.is_some())
+    }
+
+    /// Ironic may begin to wait for an inspection only now, where it was asked a little early.
+    fn waits_for_inspection(&self) -> bool {
+        matches!(&*self.interest.borrow(), Interest::Waiting(state) if state == "inspect wait")
     }
 
     async fn beat(&mut self) -> Result<Beaten, Trouble> {
+        self.handle.change(|session| session.announced = true).await?;
         let Some(session) = self.handle.session() else { return Ok(Beaten::Over) };
         let beat = Beat {
             callback_url: &session.callback_url,

@@ -1,5 +1,6 @@
 //! One node, as its leader and the reverse proxy share it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,18 @@ pub(super) struct Handle {
     contact: watch::Sender<Option<AgentClient>>,
     phase: Mutex<Phase>,
     lending: Mutex<Option<Task>>,
+    /// Commands on their way through the proxy to the agent.
+    on_their_way: AtomicUsize,
+}
+
+/// A command on its way.
+pub(super) struct OnItsWay<'a>(&'a Handle);
+
+impl Drop for OnItsWay<'_> {
+    fn drop(&mut self) {
+        self.0.on_their_way.fetch_sub(1, Ordering::SeqCst);
+        self.0.bell.notify_one();
+    }
 }
 
 /// A task that ends with its owner.
@@ -88,6 +101,7 @@ impl Handle {
             contact: watch::Sender::new(None),
             phase: Mutex::new(Phase::Idle),
             lending: Mutex::default(),
+            on_their_way: AtomicUsize::new(0),
         }
     }
 
@@ -144,6 +158,16 @@ impl Handle {
         let found = contact.wait_for(Option::is_some);
         let found = tokio::time::timeout(patience, found).await.ok()?.ok()?;
         found.clone()
+    }
+
+    /// To be held from before a command is noted until its answer is.
+    pub(super) fn pass_on(&self) -> OnItsWay<'_> {
+        self.on_their_way.fetch_add(1, Ordering::SeqCst);
+        OnItsWay(self)
+    }
+
+    pub(super) fn passes_on(&self) -> bool {
+        self.on_their_way.load(Ordering::SeqCst) > 0
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -48,6 +48,10 @@ const LAST_WORDS: [&str; 4] = ["power_off", "run_image", "lockdown", "finalize_r
 /// this bridge has followed the session without a gap.
 pub(super) fn judge(session: &Session, listed: &[Listed], same_boot: bool, watched: bool) -> Verdict {
     let what = if same_boot { "the agent restarted" } else { "the machine rebooted" };
+    if !session.announced {
+        // Ironic was never told where the agent is, so it never gave it a command.
+        return Verdict::Fresh;
+    }
     let Some(last) = &session.last else {
         // Nobody saw a command. With a token that Ironic renews at each reboot, none may be missing all the same.
         if !listed.is_empty() {
@@ -141,6 +145,14 @@ mod tests {
     fn a_reboot_before_any_command_is_harmless_if_it_was_before_any_command() {
         assert_eq!(judge(&with(Origin::Medium, None), &[], false, true), Verdict::Fresh);
         assert!(matches!(judge(&with(Origin::Medium, None), &[], false, false), Verdict::Lost(_)));
+    }
+
+    #[test]
+    fn before_ironic_knows_of_the_agent_nothing_can_be_lost() {
+        for origin in [Origin::Lookup, Origin::Medium] {
+            let session = Session { announced: false, ..with(origin, None) };
+            assert_eq!(judge(&session, &[], false, false), Verdict::Fresh);
+        }
     }
 
     #[test]

@@ -82,6 +82,13 @@ async fn list(
         }
         let client = reach(&handle).await?;
         let mut answer = look(&client, "/v1/commands/", LOOK_LIMIT).await?;
+        if let Some(known) = missing(&handle, &answer.1) {
+            // The leader will see it in a moment; Ironic must not see an empty list until then.
+            handle.bell.notify_one();
+            let why = format!("{}: the agent restarted in the middle of it", known.name);
+            let broken = Broken { id: known.id, command: known.name, why, tell: true };
+            return Ok(respond(StatusCode::OK, &json!({"commands": [lost(&broken, None)]})));
+        }
         for command in answer.1.get_mut("commands").and_then(Value::as_array_mut).into_iter().flatten() {
             lending::unborrow(command);
         }
@@ -165,6 +172,7 @@ async fn pass_on(
         tracing::error!(node = handle.key(), "{}", chain(&error));
         Box::new(fault(StatusCode::SERVICE_UNAVAILABLE, "The bridge cannot keep its state."))
     };
+    let _on_its_way = handle.pass_on();
     let before = handle.with_session(|session| session.last.clone()).flatten();
     let images = lending::borrow_images(&mut params);
     if works(&name) {
@@ -181,7 +189,6 @@ async fn pass_on(
     let path = format!("/v1/commands/{}", call.query());
     let body = Bytes::from(json!({"name": name, "params": params}).to_string());
     let answer = client.v1(Method::POST, &path, Some(body), COMMAND_LIMIT).await;
-    handle.bell.notify_one();
     let (status, body) = answer.map_err(|error| unreachable(handle, &error))?;
     let mut answer = parse(status, &body)?;
     if status.is_success() {
@@ -199,12 +206,21 @@ async fn pass_on(
 
 /// Whether a command changes something: what is lost with a restart if it is under way then.
 fn works(name: &str) -> bool {
-    let (extension, bare) = name.split_once('.').unwrap_or((name, ""));
-    !(bare.starts_with("get_") || bare == "sync" || extension == "log" || extension == "poll")
+    let bare = bare(name);
+    !(bare.starts_with("get_") || matches!(bare, "sync" | "collect_system_logs" | "set_node_info"))
 }
 
 fn bare(name: &str) -> &str {
     name.split_once('.').map_or(name, |(_, bare)| bare)
+}
+
+/// A command whose end Ironic does not know, and the agent not any more.
+fn missing(handle: &Handle, answer: &Value) -> Option<Known> {
+    let known = handle.with_session(|session| session.last.clone()).flatten()?;
+    let listed = answer.get("commands")?.as_array()?;
+    let listed = listed.iter().any(|command| command["id"] == known.id.as_str());
+    let ended = known.finished && known.reported;
+    (!ended && !listed && !known.id.is_empty() && works(&known.name)).then_some(known)
 }
 
 /// A command that was lost, as Ironic sees a failed one (IPA contract §1.4).

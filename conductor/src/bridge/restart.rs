@@ -34,6 +34,7 @@ impl Leader {
                 self.establish(&found, node, token, Origin::Lookup, heartbeat_timeout).await?;
                 Ok(found)
             }
+            Ok(_) if !session.announced => Ok(found),
             Ok(_) if session.origin == Origin::Lookup => {
                 self.lose(&session, format!("an agent with another certificate answers: {error}"), true)
                     .await?;
@@ -77,6 +78,9 @@ impl Leader {
             Verdict::Fresh => {
                 let life = found.life.clone();
                 let renew = |session: &mut Session| {
+                    if session.mode == Mode::Relay {
+                        session.verify_ca = Some(life.certificate.clone());
+                    }
                     session.life = life;
                     session.last = None;
                     session.images.clear();

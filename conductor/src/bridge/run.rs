@@ -48,7 +48,7 @@ pub struct Addresses {
 
 /// A node that is led.
 struct Led {
-    node: Node,
+    handle: Arc<Handle>,
     discovered: bool,
     interest: watch::Sender<Interest>,
     end: CancellationToken,
@@ -146,8 +146,8 @@ impl Bridge {
         let gone: Vec<_> = self
             .leaders
             .values()
-            .filter(|led| !led.discovered && !wanted.contains(&led.node))
-            .map(|led| led.node.key.clone())
+            .filter(|led| !led.discovered && !wanted.contains(&led.handle.node))
+            .map(|led| led.handle.node.key.clone())
             .collect();
         for key in gone {
             self.drop_node(&key);
@@ -161,13 +161,14 @@ impl Bridge {
         if self.leaders.contains_key(&node.key) {
             return;
         }
-        let handle = Arc::new(Handle::new(node.clone(), self.shared.keep.clone()));
+        let key = node.key.clone();
+        let handle = Arc::new(Handle::new(node, self.shared.keep.clone()));
         self.registry.add(Arc::clone(&handle));
         let (interest, told) = watch::channel(Interest::Unknown);
         let end = CancellationToken::new();
-        let leader = Leader::new(Arc::clone(&self.shared), handle, told);
+        let leader = Leader::new(Arc::clone(&self.shared), Arc::clone(&handle), told);
         self.tasks.spawn(leader.lead(end.clone()));
-        self.leaders.insert(node.key.clone(), Led { node, discovered, interest, end });
+        self.leaders.insert(key, Led { handle, discovered, interest, end });
     }
 
     fn drop_node(&mut self, key: &str) {
@@ -201,10 +202,8 @@ impl Bridge {
         }
         let states: HashMap<String, String> =
             waiting.into_iter().map(|node| (node.uuid.to_string(), node.state)).collect();
-        let registry = Arc::clone(&self.registry);
         self.tell(|led| {
-            let known = registry.all().into_iter().find(|handle| handle.key() == led.node.key);
-            let uuid = led.node.uuid.or_else(|| known?.with_session(|session| session.node));
+            let uuid = led.handle.node.uuid.or_else(|| led.handle.with_session(|session| session.node));
             match uuid {
                 // Named by MAC, and not yet looked up.
                 None => Interest::Unknown,
@@ -240,7 +239,7 @@ impl Bridge {
             let node = self.config.discovered(found.uuid, address);
             match self.leaders.get(&key) {
                 // Moved: its agent is sought at the new address.
-                Some(led) if led.discovered && led.node.address != address => self.drop_node(&key),
+                Some(led) if led.discovered && led.handle.node.address != address => self.drop_node(&key),
                 Some(_) => continue,
                 None => {}
             }

@@ -24,6 +24,10 @@ pub(super) struct Session {
     pub(super) broken: Option<Broken>,
     /// What the running command may fetch over lent connections.
     pub(super) images: Vec<LentImage>,
+    /// Ironic may have had a heartbeat, and the agent commands since.
+    pub(super) announced: bool,
+    /// Ironic was offered an inspection, or waits for none.
+    pub(super) inspected: bool,
 }
 
 /// Who told the token.
@@ -101,6 +105,8 @@ pub(super) mod tests {
             last: None,
             broken: None,
             images: Vec::new(),
+            announced: true,
+            inspected: true,
         }
     }
 

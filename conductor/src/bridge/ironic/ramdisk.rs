@@ -10,7 +10,7 @@ use super::client::{Ironic, IronicError};
 
 /// The oldest version that takes all fields of a heartbeat that the bridge sends; a lookup needs 1.62.
 const RAMDISK_VERSION: &str = "1.68";
-/// The oldest version that answers an inspection as a lookup.
+/// The oldest version that takes an inspection for a node by its UUID.
 const INSPECTION_VERSION: &str = "1.84";
 /// The IPA whose API the agent speaks: Ironic wants to know.
 const AGENT_VERSION: &str = "13.0.0";
@@ -84,13 +84,12 @@ impl Ironic {
         &self,
         uuid: Option<Uuid>,
         data: Map<String, Value>,
-    ) -> Result<Lookup, IronicError> {
+    ) -> Result<(), IronicError> {
         let uuid = uuid.map(|uuid| uuid.to_string());
         let query: Vec<_> = uuid.iter().map(|uuid| ("node_uuid", uuid.as_str())).collect();
         let body = Value::Object(data);
         let path = "v1/continue_inspection";
-        let answer = self.call(Method::POST, path, &query, INSPECTION_VERSION, Some(&body)).await?;
-        parse(&answer)
+        self.call(Method::POST, path, &query, INSPECTION_VERSION, Some(&body)).await.map(drop)
     }
 }
 

@@ -1,0 +1,118 @@
+//! Ironic sees the bridge alone, and the node sees nobody.
+
+use serde_json::json;
+
+use crate::images::{IMAGE_SIZE, Images};
+use crate::ironic::call;
+use crate::site::{Mode, NODE, Site, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_written_over_lent_connections() {
+    let mut site = Site::start(Mode::Proxy, "wait call-back", None).await;
+    let images = Images::start().await;
+    site.ironic.first_heartbeat().await;
+    let url = site.ironic.look(|node| node.agent_url.clone().unwrap());
+    assert_eq!(url, format!("https://{}/agents/{NODE}", site.proxy));
+    let params = site.agent().step("deploy", images.step());
+    let ironic = &site.ironic;
+    assert!(ironic.commands().await.is_empty());
+    let started = ironic.command("deploy.execute_deploy_step", params.clone(), false).await;
+    assert_eq!(started["command_status"], "RUNNING", "{started}");
+    until("the image's first request", || images.requests() > 0).await;
+    // One at a time, as with IPA.
+    let body = json!({"name": "standby.sync", "params": {}});
+    let (status, busy) = ironic.call(&ironic.token(), false, Some(body)).await.unwrap();
+    assert_eq!(status, 409, "{busy}");
+    assert!(busy["faultstring"].as_str().unwrap().contains("Agent is busy"), "{busy}");
+    images.go_on();
+    let ended = ironic.ended().await;
+    assert_eq!(ended["command_status"], "SUCCEEDED", "{ended}");
+    // What Ironic gets back is what it sent.
+    assert_eq!(ended["command_result"]["deploy_step"], images.step());
+    let disk = std::fs::read(site.agent().disk()).unwrap();
+    assert!(disk[1 << 20..IMAGE_SIZE] == images.image[1 << 20..]);
+    assert_eq!(disk[510..512], [0x55, 0xAA]);
+    assert!(site.counts("image_commands_total{transport=\"lent\"} 1").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_token_nobody_gets_through() {
+    let site = Site::start(Mode::Proxy, "clean wait", None).await;
+    site.ironic.first_heartbeat().await;
+    let (url, ca) =
+        site.ironic.look(|node| (node.agent_url.clone().unwrap(), node.verify_ca.clone().unwrap()));
+    let token = site.ironic.token();
+    let nobody = url.replace(NODE, "00000000-0000-4000-8000-000000000000");
+    let nonsense = url.replace(NODE, "..%2f..");
+    let command = || Some(json!({"name": "standby.power_off", "params": {}}));
+    for (url, token, body) in [
+        (&url, "", None),
+        (&url, &token[1..], None),
+        (&url, &*format!("{token}x"), command()),
+        (&nobody, &*token, None),
+        (&nobody, "", command()),
+        (&nonsense, &*token, None),
+    ] {
+        let (status, answer) = call(url, Some(&ca), token, false, body).await.unwrap();
+        let expected = json!({"faultcode": "Client", "faultstring": "401 Unauthorized: Token invalid."});
+        assert_eq!((status, answer), (401, expected), "{url}");
+    }
+    assert_eq!(call(&url, Some(&ca), &token, false, None).await.unwrap().0, 200);
+    site.until_counted("proxy_requests_total{status=\"401\"} 6").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_command_never_reaches_the_agent() {
+    let site = Site::start(Mode::Proxy, "clean wait", None).await;
+    site.ironic.first_heartbeat().await;
+    let ironic = &site.ironic;
+    for body in [json!(1), json!([]), json!({"name": "standby.sync"}), json!({"name": 1, "params": {}})] {
+        let (status, answer) = ironic.call(&ironic.token(), false, Some(body)).await.unwrap();
+        assert!(status == 400 && answer["faultstring"].is_string(), "{answer}");
+    }
+    let (status, _) = ironic
+        .call(&ironic.token(), false, Some(json!({"name": "deploy.nothing", "params": {}})))
+        .await
+        .unwrap();
+    assert_eq!(status, 400);
+    assert!(ironic.commands().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_bridge_goes_on_where_it_was() {
+    let mut site = Site::start(Mode::Proxy, "wait call-back", None).await;
+    let images = Images::start().await;
+    site.ironic.first_heartbeat().await;
+    let params = site.agent().step("deploy", images.step());
+    site.ironic.command("deploy.execute_deploy_step", params, false).await;
+    until("the image's first request", || images.requests() > 0).await;
+    site.restart_bridge();
+    images.go_on();
+    let ended = loop {
+        site.ironic.next_heartbeat().await;
+        let last = site.ironic.commands().await.pop().unwrap();
+        if last["command_status"] != "RUNNING" {
+            break last;
+        }
+    };
+    assert_eq!(ended["command_status"], "SUCCEEDED", "{ended}");
+    assert!(images.requests() > 1, "the image went on over the new bridge's connections");
+    // The token was on disk: nobody could have asked for it again.
+    assert_eq!(site.ironic.look(|node| (node.lookups, node.refused)), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asked_to_end_it_ends() {
+    let site = Site::start(Mode::Proxy, "clean wait", None).await;
+    site.ironic.first_heartbeat().await;
+    let health = reqwest::get(format!("http://{}/health", site.status)).await.unwrap();
+    let health: serde_json::Value = serde_json::from_str(&health.text().await.unwrap()).unwrap();
+    assert_eq!(
+        (health["status"].as_str(), health["nodes"]["driving"].as_u64()),
+        (Some("ok"), Some(1)),
+        "{health}"
+    );
+    assert!(!site.bridge.log().contains(&site.ironic.token()));
+    let Site { bridge, .. } = site;
+    assert!(bridge.terminate().success());
+}

@@ -1,0 +1,114 @@
+//! An agent that restarts in the middle of a step: a failure, never a step that was skipped or done twice.
+
+use serde_json::{Value, json};
+
+use crate::images::Images;
+use crate::site::{Mode, Site, until};
+
+/// In the middle of writing an image.
+async fn writing(mode: Mode, token: Option<&str>) -> (Site, Images) {
+    let mut site = Site::start(mode, "wait call-back", token).await;
+    let images = Images::start().await;
+    site.ironic.first_heartbeat().await;
+    let params = site.agent().step("deploy", images.step());
+    site.ironic.command("deploy.execute_deploy_step", params, false).await;
+    until("the image's first request", || images.requests() > 0).await;
+    if mode == Mode::Relay {
+        // The bridge hears of the command from the agent.
+        let file = site.directory.path().join(format!("state/nodes/{}.json", crate::site::NODE));
+        until("the bridge's note", || {
+            std::fs::read_to_string(&file).unwrap().contains("execute_deploy_step")
+        })
+        .await;
+    }
+    (site, images)
+}
+
+fn failed(command: &Value) -> &str {
+    assert_eq!(
+        (&command["command_name"], &command["command_status"]),
+        (&json!("execute_deploy_step"), &json!("FAILED"))
+    );
+    command["command_error"]["details"].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_was_killed_says_itself_what_it_lost() {
+    for mode in [Mode::Relay, Mode::Proxy] {
+        let (mut site, _images) = writing(mode, None).await;
+        site.agent().restart();
+        let ended = site.ironic.ended().await;
+        assert!(failed(&ended).contains("interrupted by a restart"), "{ended}");
+        assert_eq!(site.ironic.look(|node| node.lookups), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_a_machine_that_rebooted_the_bridge_says_what_was_lost() {
+    for token in [None, Some("m".repeat(43))] {
+        let (mut site, images) = writing(Mode::Proxy, token.as_deref()).await;
+        site.agent().reboot();
+        let ended = site.ironic.ended().await;
+        failed(&ended);
+        assert_eq!(site.ironic.commands().await.len(), 1);
+        site.until_counted("operations_lost_total{reported=\"heartbeat\"} 1").await;
+        // Nothing is begun on an agent that Ironic takes for another one.
+        let again = site.agent().step("deploy", images.step());
+        let answer = site.ironic.command("deploy.execute_deploy_step", again, false).await;
+        failed(&answer);
+        // But its logs are to be had.
+        let logs = site.ironic.command("log.collect_system_logs", json!({}), true).await;
+        assert_eq!(logs["command_status"], "SUCCEEDED", "{logs}");
+        // The next operation begins with another token.
+        site.ironic.wipe();
+        if token.is_none() {
+            until("another session", || {
+                site.ironic.look(|node| node.lookups > 2 && node.agent_url.is_some())
+            })
+            .await;
+            assert!(site.ironic.commands().await.is_empty());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_ironic_itself_a_rebooted_machine_never_looks_freshly_booted() {
+    for token in [None, Some("m".repeat(43))] {
+        let (mut site, _images) = writing(Mode::Relay, token.as_deref()).await;
+        site.agent().reboot();
+        site.until_counted("operations_lost_total{reported=\"heartbeat\"} 1").await;
+        site.ironic.next_heartbeat().await;
+        // What Ironic does now fails: the machine has another certificate, and knows the token no more or is another.
+        site.ironic.call(&site.ironic.token(), false, None).await.unwrap_err();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_was_away_meanwhile_finds_out_all_the_same() {
+    let (mut site, _images) = writing(Mode::Proxy, Some(&"m".repeat(43))).await;
+    site.bridge.kill();
+    site.agent().reboot();
+    site.restart_bridge();
+    let ended = site.ironic.ended().await;
+    failed(&ended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reboot_that_ironic_asked_for_is_none_of_this() {
+    let token = "m".repeat(43);
+    let mut site = Site::start(Mode::Proxy, "clean wait", Some(&token)).await;
+    site.ironic.first_heartbeat().await;
+    let step = json!({"interface": "deploy", "step": "erase_devices_metadata", "priority": 10});
+    let params = site.agent().step("clean", step);
+    site.ironic.command("clean.execute_clean_step", params, false).await;
+    let ended = site.ironic.ended().await;
+    assert_eq!(ended["command_status"], "SUCCEEDED", "{ended}");
+    // Ironic reboots it out of band, and keeps the token of the medium.
+    site.ironic.look(|node| (node.agent_url, node.verify_ca) = (None, None));
+    site.agent().reboot();
+    until("the agent again", || site.ironic.look(|node| node.agent_url.is_some())).await;
+    until("an empty list", || site.bridge.log().contains("Ironic leads the agent now")).await;
+    site.ironic.next_heartbeat().await;
+    assert!(site.ironic.commands().await.is_empty());
+    assert!(!site.metrics().await.contains("operations_lost_total"));
+}
