@@ -4,12 +4,12 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use tacit_protocol::ramdisk::{BRIDGE_CA_PATH, IRONIC_PATH};
+use tacit_protocol::ramdisk::{BRIDGE_CA_PATH, IRONIC_PATH, RESCUE_PROGRAM};
 
 use crate::elf;
 use crate::error::ImageError;
 use crate::fat;
-use crate::initramfs::{self, HardwareManager};
+use crate::initramfs::{self, HardwareManager, Setting};
 use crate::iso;
 use crate::kernel::KernelPackage;
 use crate::manifest::{self, BuildManifest, FileEntry};
@@ -54,6 +54,8 @@ pub struct BuildRequest {
     pub packages: Vec<PathBuf>,
     /// Certificate of the bridge's authority, PEM, for [`Profile::Ironic`].
     pub bridge_ca: Option<PathBuf>,
+    /// Executable that lets the rescue user in: it reads the hashed password from its standard input.
+    pub rescue: Option<PathBuf>,
 }
 
 /// Builds all files. Equal inputs give equal bytes, wherever and whenever.
@@ -118,11 +120,11 @@ pub fn build(request: &BuildRequest) -> Result<BuildManifest, ImageError> {
     Ok(manifest)
 }
 
-/// What the agent finds in its ramdisk besides programs: path and content.
-fn settings(request: &BuildRequest) -> Result<Vec<(&'static str, Vec<u8>)>, ImageError> {
+/// What the agent finds in its ramdisk besides hardware managers.
+fn settings(request: &BuildRequest) -> Result<Vec<Setting>, ImageError> {
     let mut settings = Vec::new();
     if request.profile == Profile::Ironic {
-        settings.push((IRONIC_PATH, Vec::new()));
+        settings.push(Setting { path: IRONIC_PATH, mode: 0o644, content: Vec::new() });
     }
     if let Some(path) = &request.bridge_ca {
         let invalid = |reason: &str| ImageError::Invalid { path: path.clone(), reason: reason.into() };
@@ -137,7 +139,10 @@ fn settings(request: &BuildRequest) -> Result<Vec<(&'static str, Vec<u8>)>, Imag
         if !text.contains("-----BEGIN CERTIFICATE-----") {
             return Err(invalid("holds no certificate in PEM"));
         }
-        settings.push((BRIDGE_CA_PATH, pem));
+        settings.push(Setting { path: BRIDGE_CA_PATH, mode: 0o644, content: pem });
+    }
+    if let Some(path) = &request.rescue {
+        settings.push(Setting { path: RESCUE_PROGRAM, mode: 0o755, content: read(path)? });
     }
     Ok(settings)
 }

@@ -58,6 +58,9 @@ enum Command {
         /// Certificate of the bridge's authority (PEM) for the profile ironic: who shows a certificate of it needs no token.
         #[arg(long, value_name = "FILE")]
         bridge_ca: Option<PathBuf>,
+        /// An executable that lets the rescue user in: it gets the hashed password on its standard input.
+        #[arg(long, value_name = "FILE")]
+        rescue: Option<PathBuf>,
         /// systemd's EFI stub, or the Debian package systemd-boot-efi.
         #[arg(long, value_name = "FILE", default_value = DEFAULT_STUB)]
         stub: PathBuf,
@@ -107,6 +110,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
             programs,
             packages,
             bridge_ca,
+            rescue,
             stub,
         } => {
             let request = BuildRequest {
@@ -121,6 +125,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
                 programs,
                 packages,
                 bridge_ca,
+                rescue,
             };
             println!("{}", Info::Build(build::build(&request)?));
         }

@@ -24,6 +24,15 @@ pub struct HardwareManager {
     pub program: Vec<u8>,
 }
 
+/// A file by which the agent knows what kind of ramdisk it is in.
+#[derive(Debug)]
+pub struct Setting {
+    /// Absolute, in the ramdisk.
+    pub path: &'static str,
+    pub mode: u32,
+    pub content: Vec<u8>,
+}
+
 /// The ramdisk's archive, compressed with zstd by a single thread (several would make the bytes depend on their number).
 ///
 /// Modules are stored unpacked: compressing them once, together, is smaller.
@@ -32,7 +41,7 @@ pub fn build(
     selection: Selection,
     managers: Vec<HardwareManager>,
     programs: BTreeMap<String, Vec<u8>>,
-    settings: Vec<(&'static str, Vec<u8>)>,
+    settings: Vec<Setting>,
 ) -> io::Result<Vec<u8>> {
     let archive = archive(agent, selection, managers, programs, settings);
     let mut encoder = zstd::stream::Encoder::new(Vec::new(), LEVEL)?;
@@ -46,7 +55,7 @@ fn archive(
     selection: Selection,
     managers: Vec<HardwareManager>,
     programs: BTreeMap<String, Vec<u8>>,
-    settings: Vec<(&'static str, Vec<u8>)>,
+    settings: Vec<Setting>,
 ) -> Archive {
     let mut archive = Archive::default();
     for folder in ["dev", "etc", "lib/modules", "proc", "run", "sys", EXTERNAL_MANAGERS] {
@@ -64,8 +73,8 @@ fn archive(
     for (path, module) in selection.files {
         archive.file(&path, 0o644, module);
     }
-    for (path, setting) in settings {
-        archive.file(path, 0o644, setting);
+    for setting in settings {
+        archive.file(setting.path, setting.mode, setting.content);
     }
     for (path, program) in programs {
         archive.file(&path, 0o755, program);

@@ -294,6 +294,9 @@ fn a_ramdisk_for_ironic_says_so_and_carries_the_bridges_authority() {
     request.bridge_ca = Some(authority.clone());
     assert_eq!(of(&request, "etc/tacit/bridge-ca.pem").as_deref(), Some(pem.as_bytes()));
 
+    request.rescue = Some(request.hardware_managers[0].clone());
+    assert_eq!(of(&request, "usr/lib/tacit/rescue").as_deref(), Some(&b"#!/bin/vendor\n"[..]));
+
     std::fs::write(&authority, format!("{pem}-----BEGIN PRIVATE KEY-----\n")).unwrap();
     assert!(message(&request).contains("private key"), "{}", message(&request));
     std::fs::write(&authority, "no certificate").unwrap();

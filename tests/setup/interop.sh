@@ -2,7 +2,7 @@
 # What the interoperability tests need besides `make setup`: stock Ironic in a virtual environment of its own, what Ironic
 # makes boot media with, and the boot loader that an operator gives to Ironic for them.  ->  .cache/interop
 . "$(dirname "$0")/env.sh"
-"$SETUP/packages.sh" genisoimage grub-efi-amd64-bin grub-common mtools dosfstools
+"$SETUP/packages.sh" genisoimage grub-efi-amd64-bin grub-common mtools dosfstools openssh-client
 out=$CACHE/interop
 venv=$out/ironic
 python=/usr/bin/python3
@@ -20,6 +20,21 @@ if ! stamped interop-ironic "${inputs[@]}"; then
     "$venv/bin/pip" install -q --disable-pip-version-check "${constraints[@]}" -r "$SETUP/interop-requirements.txt"
     "$venv/bin/python" -c 'import ironic.conductor.manager'
     stamp interop-ironic "${inputs[@]}"
+fi
+
+# What the ramdisk of the tests lets a rescue user in with: an SSH server and a shell, as packages, not installed.
+rescue=(busybox-static dropbear-bin libc6 libcrypt1 libgmp10 libtomcrypt1 libtommath1 zlib1g)
+STAMP_EXTRA="${rescue[*]}"
+if ! stamped interop-rescue "$SETUP/interop.sh"; then
+    rm -rf "$out/rescue"; mkdir -p "$out/rescue"
+    # Some have another name in Debian 13.
+    names=()
+    for package in "${rescue[@]}"; do
+        apt-cache show "$package" >/dev/null 2>&1 || package=${package}t64
+        names+=("$package")
+    done
+    ( cd "$out/rescue" && apt-get download -q "${names[@]}" 2> >(grep -v unsandboxed >&2) )
+    stamp interop-rescue "$SETUP/interop.sh"
 fi
 
 # GRUB in an EFI system partition: it finds the medium's own menu, which Ironic writes.

@@ -14,6 +14,9 @@ pub const IRONIC_PATH: &str = "/etc/tacit/ironic";
 /// The certificate of the bridge's authority in such a ramdisk, PEM.
 pub const BRIDGE_CA_PATH: &str = "/etc/tacit/bridge-ca.pem";
 
+/// Lets the rescue user in, where the ramdisk has such a program: started with the hashed password on its standard input.
+pub const RESCUE_PROGRAM: &str = "/usr/lib/tacit/rescue";
+
 /// The kernel modules of this ramdisk. Files are uncompressed `.ko`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModuleManifest {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use tacit_protocol::ramdisk::RESCUE_PROGRAM;
+
 /// A program that makes a user is done in moments.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
@@ -36,7 +38,7 @@ impl RescuePaths {
 impl Default for RescuePaths {
     fn default() -> Self {
         Self {
-            program: "/usr/lib/tacit/rescue".into(),
+            program: RESCUE_PROGRAM.into(),
             folder: "/etc/ipa-rescue-config".into(),
             marker: "/etc/.rescued".into(),
         }

@@ -160,6 +160,7 @@ pub(crate) fn request(folder: &Path) -> BuildRequest {
         programs: Vec::new(),
         packages: Vec::new(),
         bridge_ca: None,
+        rescue: None,
         command_line: "console=ttyS0".into(),
         modules: Vec::new(),
         hardware_managers: vec![put("vendor-raid", b"#!/bin/vendor\n")],

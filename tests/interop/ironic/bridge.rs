@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,16 +16,15 @@ const PROXY: &str = "127.0.0.1:6390";
 const STATUS: &str = "127.0.0.1:6391";
 
 /// A bridge that can be killed and started again on the same state.
-pub struct Bridge {
+pub(crate) struct Bridge {
     settings: PathBuf,
-    state: PathBuf,
     log: PathBuf,
     process: Option<Process>,
 }
 
 impl Bridge {
     /// Starts a bridge for the lab's one node.
-    pub fn start(lab: &Lab, node: &str) -> Result<Self> {
+    pub(crate) fn start(lab: &Lab, node: &str) -> Result<Self> {
         let files = lab.files().join("bridge");
         let state = files.join("state");
         fs::create_dir_all(&files).context("making the bridge's folder")?;
@@ -46,13 +46,13 @@ impl Bridge {
             ),
         )
         .context("writing the bridge's settings")?;
-        let mut bridge = Self { settings, state, log: files.join("bridge.log"), process: None };
+        let mut bridge = Self { settings, log: files.join("bridge.log"), process: None };
         bridge.run(lab)?;
         Ok(bridge)
     }
 
     /// Starts the killed bridge again.
-    pub fn run(&mut self, lab: &Lab) -> Result<()> {
+    pub(crate) fn run(&mut self, lab: &Lab) -> Result<()> {
         let mut command = lab.network().command(workspace::tacit()?);
         command.arg("bridge").arg("--config").arg(&self.settings);
         let mut process = lab.spawn("tacit bridge", command, &self.log)?;
@@ -68,16 +68,18 @@ impl Bridge {
     }
 
     /// SIGKILL: no chance to save anything.
-    pub fn kill9(&mut self) -> Result<()> {
+    pub(crate) fn kill9(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.end_with(Signal::SIGKILL))
     }
 
-    /// The certificate of its authority, for the ramdisk.
-    pub fn authority(&self) -> PathBuf {
-        self.state.join("pki/ca.crt")
+    /// The certificate of its authority, for the ramdisk; as PEM.
+    pub(crate) fn authority(&self) -> Result<String> {
+        let mut command = Command::new(workspace::tacit()?);
+        command.args(["bridge", "ca", "--config"]).arg(&self.settings);
+        run(command).context("asking for the bridge's authority")
     }
 
-    pub fn log(&self) -> &Path {
+    pub(crate) fn log(&self) -> &Path {
         &self.log
     }
 }

@@ -15,6 +15,9 @@ use serde_json::json;
 use site::{MIB, Site};
 use tacit_tests::lab::run;
 
+/// The rescue user's.
+const PASSWORD: &str = "a-tenants-password";
+
 /// What Ironic's own tests call the agent's part of a deployment.
 const OF_A_DEPLOYMENT: [&str; 5] = [
     "deploy.get_deploy_steps",
@@ -59,7 +62,13 @@ fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
         })?;
 
         stages.run("rescue", || {
-            site.reach("rescue", json!({"rescue_password": "a-tenants-password"}), "rescue")?;
+            site.reach("rescue", json!({"rescue_password": PASSWORD}), "rescue")?;
+            let seen = site.rescue_user(PASSWORD, "cat /proc/cmdline; ls /dev/vda")?;
+            ensure!(
+                seen.contains("boot_method=vmedia") && seen.contains("/dev/vda"),
+                "the rescue user sees {seen}"
+            );
+            ensure!(site.rescue_user("another", "true").is_err(), "any password will do");
             // What the tenant has is the machine, not the agent.
             let deadline = Instant::now() + Duration::from_secs(30);
             while site.agent_answers() {

@@ -7,12 +7,32 @@ use anyhow::{Context, Result};
 use tacit_tests::lab::run;
 use tacit_tests::workspace;
 
+const RESCUE: &str = include_str!("rescue.sh");
+
 /// Builds `deploy_kernel` and `deploy_ramdisk` into `folder`; returns their names.
-pub fn build(authority: &Path, folder: &Path) -> Result<[&'static str; 2]> {
+pub(crate) fn build(authority: &str, folder: &Path) -> Result<[&'static str; 2]> {
     let out = folder.join("build");
+    let authority_file = folder.join("bridge-ca.pem");
+    std::fs::write(&authority_file, authority).context("writing the bridge's authority")?;
     let mut command = Command::new(workspace::program("tacit-image")?);
     command.args(["build", "--profile", "ironic", "--kernel"]).arg(workspace::kernel()?);
-    command.arg("--agent").arg(workspace::agent()?).arg("--bridge-ca").arg(authority).arg("--out").arg(&out);
+    command
+        .arg("--agent")
+        .arg(workspace::agent()?)
+        .arg("--bridge-ca")
+        .arg(&authority_file)
+        .arg("--out")
+        .arg(&out);
+    // The rescue user's way in, which every site has its own of.
+    let rescue = folder.join("rescue");
+    std::fs::write(&rescue, RESCUE).context("writing the rescue program")?;
+    command.arg("--rescue").arg(&rescue);
+    for program in ["bin/busybox", "sbin/dropbear"] {
+        command.args(["--program", program]);
+    }
+    for package in std::fs::read_dir(workspace::interop("rescue")?).context("looking for packages")? {
+        command.arg("--package").arg(package.context("looking for packages")?.path());
+    }
     run(command).context("building the ramdisk for Ironic")?;
     let names = ["vmlinuz", "initramfs.zst"];
     for name in names {

@@ -7,14 +7,14 @@ use anyhow::{Context, Result, ensure};
 
 /// One line that matters.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Seconds since the first midnight of the log.
-    pub at: f64,
-    pub what: What,
+    pub(crate) at: f64,
+    pub(crate) what: What,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum What {
+pub(crate) enum What {
     /// `POST` of this command; whether Ironic waited for its end.
     Command { name: String, wait: bool },
     /// `GET` of the list of commands.
@@ -24,7 +24,7 @@ pub enum What {
 }
 
 /// Everything so far, in order.
-pub fn read(log: &Path) -> Result<Vec<Entry>> {
+pub(crate) fn read(log: &Path) -> Result<Vec<Entry>> {
     let text = std::fs::read_to_string(log).with_context(|| format!("reading {}", log.display()))?;
     let mut entries: Vec<Entry> = Vec::new();
     for line in text.lines() {
@@ -60,7 +60,7 @@ fn time_of_day(line: &str) -> Option<f64> {
 }
 
 /// The requests, one a line; several questions for the list in a row are one line.
-pub fn sequence(entries: &[Entry]) -> String {
+pub(crate) fn sequence(entries: &[Entry]) -> String {
     let mut text = String::new();
     let start = entries.first().map_or(0.0, |entry| entry.at);
     let mut entries = entries.iter().peekable();
@@ -82,7 +82,7 @@ pub fn sequence(entries: &[Entry]) -> String {
 }
 
 /// The commands that were sent, in order.
-pub fn commands(entries: &[Entry]) -> Vec<&str> {
+pub(crate) fn commands(entries: &[Entry]) -> Vec<&str> {
     entries
         .iter()
         .filter_map(|entry| match &entry.what {

@@ -1,8 +1,8 @@
 //! A site: the lab, stock Ironic, the bridge, the ramdisk, one enrolled node.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,24 +17,24 @@ use super::record::{self, Entry};
 use super::stock::Ironic;
 
 const NODE: &str = "6a1c0de5-0000-4000-8000-000000000001";
-pub const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 /// A boot of the ramdisk on emulated CPUs and what Ironic does with it.
-pub const A_BOOT: Duration = Duration::from_secs(300);
+pub(crate) const A_BOOT: Duration = Duration::from_secs(300);
 
-pub struct Site {
+pub(crate) struct Site {
     // Dropped in this order: what runs in the lab before the lab.
-    pub bridge: Bridge,
-    pub ironic: Ironic,
-    pub lab: Lab,
+    pub(crate) bridge: Bridge,
+    pub(crate) ironic: Ironic,
+    pub(crate) lab: Lab,
 }
 
 impl Site {
     /// Everything up, and the node `manageable`.
-    pub fn start(stages: &mut Stages) -> Result<Self> {
+    pub(crate) fn start(stages: &mut Stages) -> Result<Self> {
         let lab = stages.run("lab up", || Lab::start(LabOptions::default()))?;
         let mut ironic = stages.run("stock Ironic up", || Ironic::start(&lab))?;
         let bridge = stages.run("bridge up", || Bridge::start(&lab, NODE))?;
-        let [kernel, disk] = stages.run("ramdisk", || ramdisk::build(&bridge.authority(), &ironic.www()))?;
+        let [kernel, disk] = stages.run("ramdisk", || ramdisk::build(&bridge.authority()?, &ironic.www()))?;
         stages.run("enrol, manage", || {
             ironic.enrol(&lab, NODE, kernel, disk)?;
             ironic.provision("manage", json!({}))?;
@@ -44,7 +44,10 @@ impl Site {
     }
 
     /// Runs the whole of a test; shows everybody's last words when it fails.
-    pub fn run(title: &'static str, story: impl FnOnce(&mut Self, &mut Stages) -> Result<()>) -> Result<()> {
+    pub(crate) fn run(
+        title: &'static str,
+        story: impl FnOnce(&mut Self, &mut Stages) -> Result<()>,
+    ) -> Result<()> {
         let mut stages = Stages::new(title);
         let mut site = Self::start(&mut stages)?;
         let result = story(&mut site, &mut stages);
@@ -64,12 +67,12 @@ impl Site {
         result
     }
 
-    pub fn record(&self) -> Result<Vec<Entry>> {
+    pub(crate) fn record(&self) -> Result<Vec<Entry>> {
         record::read(&self.ironic.log())
     }
 
     /// Says what is to be deployed.
-    pub fn choose_image(&self, url: &str) -> Result<()> {
+    pub(crate) fn choose_image(&self, url: &str) -> Result<()> {
         self.ironic.set(&[
             ("instance_info/image_source", json!(url)),
             ("instance_info/image_os_hash_algo", json!("sha512")),
@@ -79,13 +82,13 @@ impl Site {
     }
 
     /// Asks for a state and waits for the one that it leads to.
-    pub fn reach(&self, target: &str, more: Value, state: &str) -> Result<Value> {
+    pub(crate) fn reach(&self, target: &str, more: Value, state: &str) -> Result<Value> {
         self.ironic.provision(target, more)?;
         self.ironic.wait_for(state, A_BOOT)
     }
 
     /// Waits for the line that the deployed system prints, as whom it calls itself.
-    pub fn booted(&self, name: &str, since: usize) -> Result<()> {
+    pub(crate) fn booted(&self, name: &str, since: usize) -> Result<()> {
         let pattern = format!("TACIT-DEPLOYED {name} verified-image-1");
         let line = self.lab.serial.wait_for_line(&pattern, since, Duration::from_secs(180))?;
         eprintln!("{}", line.text);
@@ -93,19 +96,23 @@ impl Site {
     }
 
     /// Whether the first MiB of the disk, where partition tables are, is blank.
-    pub fn begins_blank(&self) -> Result<bool> {
+    pub(crate) fn begins_blank(&self) -> Result<bool> {
         let mut bytes = vec![0; usize::try_from(MIB)?];
         File::open(&self.lab.server.disk)?.read_exact(&mut bytes)?;
         Ok(bytes.iter().all(|byte| *byte == 0))
     }
 
     /// Bytes of the disk that hold anything.
-    pub fn disk_bytes(&self) -> Result<u64> {
+    pub(crate) fn disk_bytes(&self) -> Result<u64> {
         Ok(std::fs::metadata(&self.lab.server.disk)?.blocks() * 512)
     }
 
     /// Waits until something is so while the node is on its way to `active`.
-    pub fn wait_while_deploying(&self, what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+    pub(crate) fn wait_while_deploying(
+        &self,
+        what: &str,
+        mut so: impl FnMut() -> Result<bool>,
+    ) -> Result<()> {
         let deadline = Instant::now() + A_BOOT;
         while !so()? {
             let node = self.ironic.node()?;
@@ -122,15 +129,30 @@ impl Site {
     }
 
     /// The firmware's variables hold this description of a boot entry.
-    pub fn has_boot_entry(&self, description: &str) -> Result<bool> {
+    pub(crate) fn has_boot_entry(&self, description: &str) -> Result<bool> {
         let variables =
             std::fs::read(self.lab.files().join("nvram.fd")).context("reading the firmware's variables")?;
         let wanted: Vec<u8> = description.encode_utf16().flat_map(u16::to_le_bytes).collect();
         Ok(variables.windows(wanted.len()).any(|window| window == wanted))
     }
 
+    /// What the rescue user's command prints, by SSH with this password.
+    pub(crate) fn rescue_user(&self, password: &str, order: &str) -> Result<String> {
+        // ssh asks a program for the password; this one knows it.
+        let answer = self.lab.files().join("password");
+        std::fs::write(&answer, format!("#!/bin/sh\necho '{password}'\n")).context("writing a password")?;
+        std::fs::set_permissions(&answer, Permissions::from_mode(0o700)).context("writing a password")?;
+        let mut ssh = self.lab.network().command("ssh");
+        ssh.env("SSH_ASKPASS", &answer).env("SSH_ASKPASS_REQUIRE", "force");
+        ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
+        ssh.args(["-o", "PreferredAuthentications=password", "-o", "NumberOfPasswordPrompts=1"]);
+        ssh.args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=30"]);
+        ssh.arg(format!("rescue@{}", self.lab.server.address)).arg(order);
+        run(ssh).context("the rescue user's order")
+    }
+
     /// Whether anybody answers at the agent's port.
-    pub fn agent_answers(&self) -> bool {
+    pub(crate) fn agent_answers(&self) -> bool {
         let mut curl = self.lab.network().command("curl");
         curl.args([
             "-sk",
@@ -144,7 +166,7 @@ impl Site {
     }
 
     /// In all boots of the ramdisk the node started nothing.
-    pub fn was_silent(&self) -> Result<()> {
+    pub(crate) fn was_silent(&self) -> Result<()> {
         let summary = self.lab.silence()?;
         eprintln!("{summary}");
         ensure!(summary.frames > 300, "the capture saw next to nothing");

@@ -10,24 +10,24 @@ use serde_json::{Value, json};
 use tacit_tests::lab::{HOST_ADDRESS, Lab, Network, Process, run};
 use tacit_tests::workspace;
 
-pub const URL: &str = "http://127.0.0.1:6385";
+pub(crate) const URL: &str = "http://127.0.0.1:6385";
 const WWW_PORT: u16 = 8089;
 const SETTINGS: &str = include_str!("ironic.conf");
 /// How long a node may be locked by what Ironic does of itself.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running Ironic with one node.
-pub struct Ironic {
+pub(crate) struct Ironic {
     network: Network,
     files: PathBuf,
-    pub node: String,
+    pub(crate) node: String,
     _www: Process,
     _service: Process,
 }
 
 impl Ironic {
     /// Starts Ironic with an empty database.
-    pub fn start(lab: &Lab) -> Result<Self> {
+    pub(crate) fn start(lab: &Lab) -> Result<Self> {
         let files = lab.files().join("ironic");
         for folder in ["state/lock", "tmp", "www", "masters", "tftp", "images", "certificates", "deploy-logs"]
         {
@@ -67,21 +67,21 @@ impl Ironic {
     }
 
     /// What Ironic serves to BMCs and to itself.
-    pub fn www(&self) -> PathBuf {
+    pub(crate) fn www(&self) -> PathBuf {
         self.files.join("www")
     }
 
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.files.join("ironic.log")
     }
 
     /// Bundles of the agent's logs.
-    pub fn deploy_logs(&self) -> PathBuf {
+    pub(crate) fn deploy_logs(&self) -> PathBuf {
         self.files.join("deploy-logs")
     }
 
     /// The lab's server as a node of Ironic, with the given files of `www` as its ramdisk.
-    pub fn enrol(&mut self, lab: &Lab, uuid: &str, kernel: &str, ramdisk: &str) -> Result<()> {
+    pub(crate) fn enrol(&mut self, lab: &Lab, uuid: &str, kernel: &str, ramdisk: &str) -> Result<()> {
         let mut driver_info: serde_json::Map<String, Value> =
             lab.bmc.driver_info().into_iter().map(|(key, value)| (key.to_owned(), json!(value))).collect();
         for purpose in ["deploy", "rescue"] {
@@ -101,7 +101,7 @@ impl Ironic {
     }
 
     /// Sets fields of the node.
-    pub fn set(&self, fields: &[(&str, Value)]) -> Result<()> {
+    pub(crate) fn set(&self, fields: &[(&str, Value)]) -> Result<()> {
         let patch: Vec<Value> = fields
             .iter()
             .map(|(path, value)| json!({"op": "add", "path": format!("/{path}"), "value": value}))
@@ -110,7 +110,7 @@ impl Ironic {
     }
 
     /// Asks for another provision state; `more` is laid beside the target.
-    pub fn provision(&self, target: &str, more: Value) -> Result<()> {
+    pub(crate) fn provision(&self, target: &str, more: Value) -> Result<()> {
         let mut body = json!({"target": target});
         let more = more.as_object().cloned().unwrap_or_default();
         body.as_object_mut().context("an object was made above")?.extend(more);
@@ -118,7 +118,7 @@ impl Ironic {
     }
 
     /// Waits for a state. Any other state of failure, and the end of patience, is an error with Ironic's own words.
-    pub fn wait_for(&self, wanted: &str, patience: Duration) -> Result<Value> {
+    pub(crate) fn wait_for(&self, wanted: &str, patience: Duration) -> Result<Value> {
         let deadline = Instant::now() + patience;
         loop {
             let node = self.node()?;
@@ -133,11 +133,11 @@ impl Ironic {
     }
 
     /// The node's record.
-    pub fn node(&self) -> Result<Value> {
+    pub(crate) fn node(&self) -> Result<Value> {
         self.call("GET", &self.node_path(""), None)
     }
 
-    pub fn inventory(&self) -> Result<Value> {
+    pub(crate) fn inventory(&self) -> Result<Value> {
         self.call("GET", &self.node_path("/inventory"), None)
     }
 
