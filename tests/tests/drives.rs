@@ -274,7 +274,11 @@ fn namespaces(server: &mut Server) -> Result<()> {
 }
 
 fn health_and_firmware(server: &mut Server) -> Result<()> {
-    let health = server.guest.must("guest-step verify_devices '{}' '{}'")?;
+    let dead = server.guest.run("guest-step verify_devices '{}' '{}'")?;
+    let empty = server.name("EMPTY")?;
+    ensure!(dead.code == 1 && dead.stdout.contains(&empty), "a disk without a size passed: {dead:#?}");
+    let node = json!({"properties": {"skip_block_devices": [{"serial": "EMPTY"}]}});
+    let health = server.guest.must(&format!("guest-step verify_devices '{node}' '{{}}'"))?;
     let health: Value = serde_json::from_str(&health)?;
     let name = server.name("NVME")?;
     let devices = health["devices"].as_array().context("devices")?;
@@ -286,7 +290,8 @@ fn health_and_firmware(server: &mut Server) -> Result<()> {
         log["temperature_celsius"].as_i64().is_some_and(|celsius| (20..80).contains(&celsius)),
         "{drive:#}"
     );
-    let strict = server.guest.run("guest-step verify_devices '{}' '{\"require_health\": true}'")?;
+    let strict = format!("guest-step verify_devices '{node}' '{{\"require_health\": true}}'");
+    let strict = server.guest.run(&strict)?;
     let silent = server.name("HEALTHY")?;
     ensure!(
         strict.code == 1 && strict.stdout.contains(&silent),
