@@ -131,10 +131,13 @@ def ipa(disk, log):
 
 
 @contextlib.contextmanager
-def ours(program, disk, state, log):
+def ours(program, disk, state, log, *more):
     port = free_port()
-    command = [program, "serve", "--ipa", "--no-power", "--listen", f"127.0.0.1:{port}", "--agent-token", TOKEN, "--disk", disk]
-    agent = Agent("ours", port, [*command, "--state-dir", state], log)
+    # As patient as the other, by a configuration file of IPA's.
+    settings = pathlib.Path(f"{state}.conf")
+    settings.write_text("[DEFAULT]\nimage_download_connection_retries = 0\nimage_download_connection_retry_interval = 0\n")
+    command = [program, "serve", "--ipa", "--no-power", "--config-file", settings, "--listen", f"127.0.0.1:{port}", "--agent-token", TOKEN, "--disk", disk]
+    agent = Agent("ours", port, [*command, "--state-dir", state, *more], log)
     try:
         yield agent
     finally:

@@ -1,9 +1,8 @@
-"""The differences that are meant, each with its reason: allowed.toml. Both values are pinned, so that any change of our agent's
+"""The differences that are meant, each with its reason: allowed.json. Both values are pinned, so that any change of our agent's
 answers is seen; what is allowed and does not occur is an error, too."""
 
 import collections
 import json
-import tomllib
 from dataclasses import dataclass, field
 
 # Longer values are pinned by their beginning and their length.
@@ -38,12 +37,11 @@ def key(place, theirs, ours):
 
 def judge(path, found):
     """Each difference has to be one of a reason's, in one of its cases; `cases = "*"` only where place and both values say all."""
-    table = tomllib.loads(path.read_text())
     meant, unused = {}, set()
-    for reason in table["reason"]:
+    for reason in json.loads(path.read_text()):
         for place, theirs, ours, cases in reason["differences"]:
-            for case in cases if isinstance(cases, list) else [cases]:
-                entry = (case, *key(place, json.loads(theirs), json.loads(ours)))
+            for case in cases_of((place, theirs, ours, cases)):
+                entry = (case, place, json.dumps(theirs), json.dumps(ours))
                 meant[entry] = reason["why"]
                 unused.add(entry)
     verdict = Verdict()
@@ -59,12 +57,29 @@ def judge(path, found):
     return verdict
 
 
-def write(found):
-    """What was found as a table without reasons."""
-    grouped = collections.defaultdict(list)
+def write(path, found):
+    """`path` anew: what is allowed still and occurs, and what is unknown, with "?" for its reason."""
+    reasons = json.loads(path.read_text()) if path.exists() else []
+    known = {(case, each[0], json.dumps(each[1]), json.dumps(each[2])): reason["why"] for reason in reasons for each in reason["differences"] for case in cases_of(each)}
+    everywhere = {entry[1:]: why for entry, why in known.items() if entry[0] == "*"}
+    table = {reason["why"]: {} for reason in reasons}
     for case, place, theirs, ours in found:
-        grouped[key(place, theirs, ours)].append(case)
-    lines = ["[[reason]]", 'why = "?"', "differences = ["]
-    for (place, theirs, ours), cases in grouped.items():
-        lines.append(f"    [{json.dumps(place)}, {json.dumps(theirs)}, {json.dumps(ours)}, {json.dumps(cases)}],")
-    return "\n".join([*lines, "]", ""])
+        exact = key(place, theirs, ours)
+        why = known.get((case, *exact)) or everywhere.get(exact) or "?"
+        entry = table.setdefault(why, {}).setdefault(exact, [])
+        entry.append("*" if exact in everywhere else case)
+    with open(path, "w") as file:
+        file.write("[\n")
+        blocks = []
+        for why, entries in table.items():
+            rows = ",\n".join(f"   [{json.dumps(place)}, {theirs}, {ours}, {json.dumps(compact(cases))}]" for (place, theirs, ours), cases in entries.items())
+            blocks.append(f' {{"why": {json.dumps(why)},\n  "differences": [\n{rows}\n  ]}}')
+        file.write(",\n".join(blocks) + "\n]\n")
+
+
+def cases_of(entry):
+    return entry[3] if isinstance(entry[3], list) else [entry[3]]
+
+
+def compact(cases):
+    return "*" if cases[0] == "*" else cases

@@ -2,14 +2,14 @@
 
     python main.py AGENT RESULT [--learn]
 
-With --learn the differences are written as they are, without reasons, into RESULT's folder: to be read, understood and put into
-allowed.toml."""
+With --learn, allowed.json is written anew: what is new in it has "?" for its reason, and is to be read, understood and explained."""
 
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import agents
 import allowed
@@ -28,12 +28,17 @@ class Both:
     def __init__(self, ipa, ours, disks):
         self.agents = [(ipa, disks[0]), (ours, disks[1])]
         self.names, self.found, self.asked, self.ids = {}, [], 0, ["", ""]
+        # The longest that ours took for an answer: seconds and case.
+        self.slowest = (0.0, "")
 
     def ask(self, case, label=None):
         seen = []
         for number, (agent, disk) in enumerate(self.agents):
             target = case.target.replace("{id}", self.ids[number])
+            begun = time.monotonic()
             answer = agent.ask(case.method, target, case.body, case.headers)
+            if number == 1:
+                self.slowest = max(self.slowest, (round(time.monotonic() - begun, 3), label or case.name))
             names = {**self.names, str(agent.port): "<port>"}
             seen.append((answer, places(answer, disk, names)))
             if answer.status == 200 and answer.body.startswith(b'{"id": '):
@@ -81,13 +86,17 @@ def converse(both, server):
 
 def say_goodbye(program, disks, work, log, name, params):
     """What closes the API, on agents of their own. Returns the differences."""
-    with agents.ipa(disks[0], log) as ipa, agents.ours(program, disks[1], work / f"state-{name}", log) as ours:
+    with agents.ipa(disks[0], log) as ipa, agents.ours(program, disks[1], work / f"state-{name}", log, "--rescue-root", work / "rescue") as ours:
         both = Both(ipa, ours, disks)
         both.ask(deeds.farewell(name, params))
-        for agent in (ipa, ours):
-            if not agent.closed():
-                both.found.append((f"farewell {name}", "afterwards", "closed", f"{agent.name} still answers"))
-        return both
+        closed = [agent.closed() for agent in (ipa, ours)]
+    left = [{"API closed": done} for done in closed]
+    for found, etc in zip(left, (pathlib.Path("/etc"), work / "rescue/etc"), strict=True):
+        for file in ("ipa-rescue-config/ipa-rescue-password", ".rescued"):
+            found[file] = (etc / file).read_text() if (etc / file).exists() else "<absent>"
+            (etc / file).unlink(missing_ok=True)
+    both.found += [(f"after {name}", *each) for each in differences(*left)]
+    return both
 
 
 def measure(program, disks, work, log):
@@ -121,12 +130,13 @@ def functional(program, work):
 def main(program, result, *options):
     with room.room() as (work, disks), open(pathlib.Path(result).with_suffix(".log"), "w+") as log:
         images.make(work)
+        (work / "rescue/etc/ipa-rescue-config").mkdir(parents=True)
         tests = functional(program, work)
         try:
             with agents.ipa(disks[0], log) as ipa, agents.ours(program, disks[1], work / "state", log) as ours:
                 both = Both(ipa, ours, disks)
                 converse(both, images.Server(work))
-            found, asked = both.found, both.asked
+            found, asked, slowest = both.found, both.asked, both.slowest
             for name, params in {"rescue.finalize_rescue": {"rescue_password": "$5$salt$hash", "hashed": True}, "system.lockdown": {}}.items():
                 last = say_goodbye(program, disks, work, log, name, params)
                 found, asked = found + last.found, asked + last.asked
@@ -136,12 +146,12 @@ def main(program, result, *options):
             print(log.read()[-3000:], file=sys.stderr)
             raise
     if "--learn" in options:
-        pathlib.Path(result).with_suffix(".learned").write_text(allowed.write(found))
-    verdict = allowed.judge(HERE / "allowed.toml", found)
-    summary = {"requests": asked, "functional": tests, "figures": figures, **verdict.summary()}
-    pathlib.Path(result).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+        allowed.write(HERE / "allowed.json", found)
+    verdict = allowed.judge(HERE / "allowed.json", found)
+    summary = {"requests": asked, "functional": tests, "figures": figures, "slowest": slowest, **verdict.summary()}
+    pathlib.Path(result).write_text(json.dumps(summary, indent=1) + "\n")
     verdict.tell(sys.stdout)
-    print(json.dumps({key: summary[key] for key in ("requests", "functional", "figures")}, indent=1))
+    print(json.dumps({key: summary[key] for key in ("requests", "functional", "figures", "slowest")}, indent=1))
     print(f"{asked} requests, {len(found)} differences, {len(verdict.unknown)} of them not allowed, {len(verdict.stale)} allowed in vain")
     return 0 if all(tests.values()) and not verdict.unknown and not verdict.stale else 1
 

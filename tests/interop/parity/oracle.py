@@ -28,11 +28,12 @@ def confined(execute, device):
 
     def instead(*command, **options):
         if command[0] in NEVER_RUN or "sysrq" in command[0]:
-            return "", ""
+            return (b"", b"") if options.get("binary") else ("", "")
         out, err = execute(*command, **options)
         if command[0] == "lsblk" and "--json" in command:
             found = json.loads(out)
-            found["blockdevices"] = [as_disk(each) for each in found["blockdevices"] if each.get("kname") == kernel_name]
+            # Where one device is asked for, its name may not be among the answers.
+            found["blockdevices"] = [as_disk(each) for each in found["blockdevices"] if each.get("kname", kernel_name) == kernel_name]
             out = json.dumps(found)
         if command[0] == "fuser":
             # Where a process hides what it has open, fuser says so; for IPA any such word is a busy disk.

@@ -23,7 +23,7 @@ def run(*command):
 def room():
     """Yields a folder for files and the two disks."""
     work = pathlib.Path(tempfile.mkdtemp(prefix="tacit-parity.", dir="/var/tmp"))
-    disks = []
+    disks, held = [], []
     try:
         run("mount", "-t", "proc", "proc", "/proc")
         run("mount", "-t", "sysfs", "sysfs", "/sys")
@@ -34,12 +34,15 @@ def room():
             with open(work / name, "xb") as file:
                 file.truncate(DISK_BYTES)
             disks.append(run("losetup", "--find", "--show", work / name))
+            held.append(os.open(disks[-1], os.O_RDONLY))
+            # Takes effect when nobody has it open any more: however this process ends, no loop device is left.
+            run("losetup", "--detach", disks[-1])
         _private_etc(work)
         _private_dev(work, disks)
         yield work, disks
     finally:
-        for disk in disks:
-            run("losetup", "--detach", disk)
+        for descriptor in held:
+            os.close(descriptor)
         for mounted in (work / "dev", "/dev", "/etc"):
             # Those that were not made yet are not there.
             subprocess.run(["umount", "--lazy", mounted], capture_output=True)
