@@ -15,7 +15,7 @@ use super::config::Mode;
 use super::contact::{Contact, contact};
 use super::handle::Phase;
 use super::ironic::{Beat, IronicError, Lookup, Token};
-use super::judge::{Listed, note};
+use super::judge::{Listed, note, works};
 use super::leader::Leader;
 use super::lending;
 use super::metrics::Counter;
@@ -100,7 +100,10 @@ impl Leader {
             lending::resume(&self.shared, &self.handle, &found.client);
             if let Some(known) = self.news(&listed).await? {
                 if known.finished {
-                    pace.now();
+                    // What only tells something is awaited by Ironic itself.
+                    if works(&known.name) {
+                        pace.now();
+                    }
                     self.handle.set_lending(None);
                 } else {
                     // Nothing is to be told until it ends.

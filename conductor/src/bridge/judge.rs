@@ -7,6 +7,7 @@
 
 use serde::Deserialize;
 
+use super::config::Mode;
 use super::session::{Known, Origin, Session};
 
 /// A command of `GET /v1/commands/`, as much as the bridge looks at.
@@ -28,6 +29,12 @@ impl Listed {
     pub(super) fn bare_name(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or(&self.name)
     }
+}
+
+/// Whether a command changes something: what is lost with a restart if it is under way then, and what Ironic does not
+/// wait for by itself.
+pub(super) fn works(bare_name: &str) -> bool {
+    !(bare_name.starts_with("get_") || matches!(bare_name, "sync" | "collect_system_logs" | "set_node_info"))
 }
 
 /// What a restart means.
@@ -52,31 +59,30 @@ pub(super) fn judge(session: &Session, listed: &[Listed], same_boot: bool, watch
         // Ironic was never told where the agent is, so it never gave it a command.
         return Verdict::Fresh;
     }
-    let Some(last) = &session.last else {
-        // Nobody saw a command. With a token that Ironic renews at each reboot, none may be missing all the same.
-        if !listed.is_empty() {
-            return Verdict::Continues;
-        }
-        return match (session.origin, watched) {
-            (Origin::Medium, true) => Verdict::Fresh,
-            (Origin::Medium, false) => {
-                Verdict::Lost(format!("{what} while nobody watched it; what ran there is not known"))
-            }
-            (Origin::Lookup, _) => Verdict::Lost(format!("{what} without Ironic's doing")),
-        };
+    let last = session.last.as_ref();
+    let kept = match last {
+        Some(last) => listed.iter().any(|command| command.id == last.id),
+        None => !listed.is_empty(),
     };
-    if listed.iter().any(|command| command.id == last.id) {
+    if kept {
         return Verdict::Continues;
     }
-    if last.finished && last.reported || LAST_WORDS.contains(&last.name.as_str()) {
-        return match session.origin {
-            Origin::Medium => Verdict::Fresh,
-            Origin::Lookup => Verdict::Lost(format!("{what} without Ironic's doing after {}", last.name)),
-        };
+    let told =
+        last.is_some_and(|last| last.finished && last.reported || LAST_WORDS.contains(&last.name.as_str()));
+    if let Some(last) = last.filter(|last| works(&last.name) && !told) {
+        let state =
+            if last.finished { "before Ironic was told that it had ended" } else { "in the middle of it" };
+        return Verdict::Lost(format!("{}: {what} {state}", last.name));
     }
-    let state =
-        if last.finished { "before Ironic was told that it had ended" } else { "in the middle of it" };
-    Verdict::Lost(format!("{}: {what} {state}", last.name))
+    match session.origin {
+        // Ironic makes another token for each restart of its own.
+        Origin::Lookup => Verdict::Lost(format!("{what} without Ironic's doing")),
+        // Through the proxy no command goes unnoted; to the agent itself one may have gone while nobody looked.
+        Origin::Medium if told || watched || session.mode == Mode::Proxy => Verdict::Fresh,
+        Origin::Medium => {
+            Verdict::Lost(format!("{what} while nobody watched it; what ran there is not known"))
+        }
+    }
 }
 
 /// What is known of the newest command, given the list as it is now. `None`: nothing new.
@@ -144,7 +150,12 @@ mod tests {
     #[test]
     fn a_reboot_before_any_command_is_harmless_if_it_was_before_any_command() {
         assert_eq!(judge(&with(Origin::Medium, None), &[], false, true), Verdict::Fresh);
-        assert!(matches!(judge(&with(Origin::Medium, None), &[], false, false), Verdict::Lost(_)));
+        let relayed = Session { mode: Mode::Relay, ..with(Origin::Medium, None) };
+        assert!(matches!(judge(&relayed, &[], false, false), Verdict::Lost(_)));
+        assert_eq!(judge(&with(Origin::Medium, None), &[], false, false), Verdict::Fresh);
+        // What only tells something leaves nothing behind.
+        let asked = with(Origin::Medium, known("get_deploy_steps", true, false));
+        assert_eq!(judge(&asked, &[], false, true), Verdict::Fresh);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::chain::chain;
 
 use super::config::Mode;
 use super::handle::{Handle, Registry};
+use super::judge::works;
 use super::lending;
 use super::metrics::Counter;
 use super::secret;
@@ -126,7 +127,7 @@ async fn post(
         let handle = authenticate(&state, &uuid, &call)?;
         let (name, params) = command(request).await?;
         let broken = handle.with_session(|session| session.broken.clone()).flatten();
-        if let Some(broken) = broken.filter(|_| works(&name)) {
+        if let Some(broken) = broken.filter(|_| works(bare(&name))) {
             return Ok(respond(StatusCode::OK, &lost(&broken, Some(bare(&name)))));
         }
         let client = reach(&handle).await?;
@@ -175,7 +176,7 @@ async fn pass_on(
     let _on_its_way = handle.pass_on();
     let before = handle.with_session(|session| session.last.clone()).flatten();
     let images = lending::borrow_images(&mut params);
-    if works(&name) {
+    if works(bare(&name)) {
         let pending =
             Known { id: String::new(), name: bare(&name).to_owned(), finished: false, reported: false };
         let lent = images.clone();
@@ -193,7 +194,7 @@ async fn pass_on(
     let mut answer = parse(status, &body)?;
     if status.is_success() {
         lending::unborrow(&mut answer);
-    } else if works(&name) {
+    } else if works(bare(&name)) {
         // It said no: nothing runs that did not run before.
         let undo = |session: &mut super::session::Session| {
             session.last = before;
@@ -202,12 +203,6 @@ async fn pass_on(
         handle.change(undo).await.map_err(unkept)?;
     }
     Ok((status, answer))
-}
-
-/// Whether a command changes something: what is lost with a restart if it is under way then.
-fn works(name: &str) -> bool {
-    let bare = bare(name);
-    !(bare.starts_with("get_") || matches!(bare, "sync" | "collect_system_logs" | "set_node_info"))
 }
 
 fn bare(name: &str) -> &str {

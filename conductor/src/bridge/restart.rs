@@ -20,9 +20,14 @@ impl Leader {
     /// The certificate of the session's life is gone. Either the machine booted again, or it is not the machine.
     pub(super) async fn another_certificate(&mut self, error: AgentError) -> Result<Contact, Trouble> {
         let session = self.handle.session().ok_or(Trouble::NotNow)?;
-        self.shared.metrics.count(Counter::CertificatesRefused, "session");
-        self.say(&chain(&error));
-        let found = contact(&self.shared, &self.handle.node, None).await?;
+        let found = match contact(&self.shared, &self.handle.node, None).await {
+            Ok(found) => found,
+            Err(gone @ AgentError::Unreachable { .. }) => return Err(gone.into()),
+            Err(stranger) => {
+                self.refuse(&error);
+                return Err(stranger.into());
+            }
+        };
         match (session.origin, found.token()) {
             // Only the machine that read the medium can know this.
             (Origin::Medium, Some(token)) if secret::equal(token, &session.token) => return Ok(found),
@@ -36,13 +41,22 @@ impl Leader {
             }
             Ok(_) if !session.announced => Ok(found),
             Ok(_) if session.origin == Origin::Lookup => {
+                self.refuse(&error);
                 self.lose(&session, format!("an agent with another certificate answers: {error}"), true)
                     .await?;
                 Ok(found)
             }
-            Ok(_) => Err(error.into()),
+            Ok(_) => {
+                self.refuse(&error);
+                Err(error.into())
+            }
             Err(trouble) => Err(trouble),
         }
+    }
+
+    fn refuse(&self, error: &AgentError) {
+        self.shared.metrics.count(Counter::CertificatesRefused, "session");
+        tracing::warn!(node = self.handle.key(), "{}", chain(error));
     }
 
     /// Goes on with the session that there is, if there is one: whether its agent is still the same, and if not, what
@@ -62,11 +76,8 @@ impl Leader {
         let same_boot = session.life.boot_id == found.life.boot_id;
         if !same_boot && session.origin == Origin::Lookup {
             // A restart by Ironic made another token, and this is how it is had.
-            match self.lookup().await? {
-                Lookup { node, token: Token::Given(token), heartbeat_timeout } => {
-                    return self.establish(found, node, token, Origin::Lookup, heartbeat_timeout).await;
-                }
-                Lookup { .. } => {}
+            if let Lookup { node, token: Token::Given(token), heartbeat_timeout } = self.lookup().await? {
+                return self.establish(found, node, token, Origin::Lookup, heartbeat_timeout).await;
             }
         }
         let listed = commands::list(&found.client).await?;

@@ -77,7 +77,7 @@ async fn nonsense_is_never_told_to_ironic_and_the_agent_that_comes_then_is() {
     let cases = [json("{"), json("null"), b"SSH-2.0-OpenSSH\r\n".to_vec(), huge, endless];
     for (number, answer) in cases.into_iter().enumerate() {
         let liar = liar(address, answer, number == 4).await;
-        until("two attempts", || liar.asked.load(Ordering::SeqCst) > 1).await;
+        until("an attempt", || liar.asked.load(Ordering::SeqCst) > 0).await;
         liar.task.abort();
         assert!(site.bridge.runs());
     }

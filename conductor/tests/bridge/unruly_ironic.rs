@@ -5,7 +5,8 @@ use serde_json::json;
 use crate::ironic::Fault;
 use crate::site::{Mode, Site, until};
 
-const FAULTS: [Fault; 7] = [
+const FAULTS: [Fault; 8] = [
+    Fault::Status(302),
     Fault::Status(404),
     Fault::Status(409),
     Fault::Status(503),

@@ -85,7 +85,7 @@ async fn ask(http: &reqwest::Client, url: &str, body: &Value) -> Result<String, 
     let token = response.headers().get("X-Subject-Token").and_then(|value| value.to_str().ok());
     let token = token.map(str::to_owned);
     let (status, _) = read(response).await?;
-    if status.as_u16() >= 400 {
+    if !status.is_success() {
         let fault = "Keystone gives no token".to_owned();
         return Err(IronicError::Refused { status: status.as_u16(), fault });
     }

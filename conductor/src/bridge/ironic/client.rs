@@ -88,7 +88,7 @@ impl Ironic {
         Ok(Self { http: http_client(config)?, base, auth: Auth::new(&config.auth)? })
     }
 
-    /// One request; the answer as JSON (`null` when it has no body) with its status, which is below 400.
+    /// One request that succeeds; its answer as JSON, `null` when it has no body.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -123,7 +123,8 @@ impl Ironic {
         }
         let response = request.send().await.map_err(unreachable)?;
         let (status, bytes) = read(response).await?;
-        if status.as_u16() >= 400 {
+        // Nor is a redirection an answer: nothing leads the bridge elsewhere with its secrets.
+        if !status.is_success() {
             return Err(IronicError::Refused { status: status.as_u16(), fault: fault(&bytes) });
         }
         if bytes.is_empty() {
