@@ -1,8 +1,11 @@
 //! Clean steps: which are run, with what of Ironic's knobs, and what is kept of their proofs.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use tacit_model::{DevicePlan, PlanVerdict, Proof, ProofResult};
 
+use super::step_files;
 use super::steps::{Effect, Outcome, StepError, Work, done};
 use crate::agents::IpaSettings;
 use crate::chain::chain;
@@ -114,7 +117,8 @@ impl Work<'_> {
         let mut params = self.clean_params()?;
         params.insert("step".into(), Value::Object(step.clone()));
         let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
-        let operation = match self.operate("clean.execute_clean_step", params, None).await {
+        let allowance = step_files::allowance(&params).map_err(StepError::Refused)?.map(Arc::new);
+        let operation = match self.operate("clean.execute_clean_step", params, allowance).await {
             Ok(operation) => operation,
             Err(StepError::Operation { command, error }) => {
                 let certificates = self.certify(name, None, &error.proofs)?;

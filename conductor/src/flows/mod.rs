@@ -16,6 +16,7 @@ mod ipa;
 mod login;
 mod plan;
 mod power;
+mod step_files;
 mod steps;
 mod validate;
 mod verbs;

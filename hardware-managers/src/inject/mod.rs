@@ -8,7 +8,6 @@ mod mount;
 mod place;
 mod request;
 mod step;
-mod template;
 #[cfg(test)]
 mod tests;
 mod tree;

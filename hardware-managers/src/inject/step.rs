@@ -10,11 +10,11 @@ use tacit_model::{ProgressUnit, Proof, ProofResult};
 use super::mount::{Intent, Mounted};
 use super::place::find;
 use super::request::{Action, FileRequest, MAX_CONTENT, parse};
-use super::template::expand;
 use crate::machine::Machine;
 use crate::managers::{
     Argument, DRY_RUN, RemoteFile, Route, StepContext, StepError, StepSpecification, TRANSPORT, VERIFY_CA,
 };
+use tacit_model::expand;
 
 pub(crate) const INJECT_FILES: &str = "inject_files";
 

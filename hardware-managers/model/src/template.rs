@@ -7,7 +7,7 @@ use serde_json::Value;
 /// # Errors
 ///
 /// What cannot be understood or found, in words.
-pub(super) fn expand(text: &str, node: &Value, ports: &Value) -> Result<String, String> {
+pub fn expand(text: &str, node: &Value, ports: &Value) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
