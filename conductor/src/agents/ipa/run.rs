@@ -82,7 +82,7 @@ impl<K: FnMut(&IpaRecord) -> Result<(), BoxError>> Follow<'_, K> {
                 self.send(record).await?
             }
         };
-        self.to_the_end(command).await
+        self.until_final(command).await
     }
 
     /// # Errors
@@ -174,7 +174,7 @@ impl<K: FnMut(&IpaRecord) -> Result<(), BoxError>> Follow<'_, K> {
         (self.keep)(record).map_err(AgentError::Unrecorded)
     }
 
-    async fn to_the_end(&mut self, mut command: Command) -> Result<Command, AgentError> {
+    async fn until_final(&mut self, mut command: Command) -> Result<Command, AgentError> {
         let mut pauses = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         while command.command_status == CommandStatus::Running {
             tokio::time::sleep(pauses.delay()).await;
