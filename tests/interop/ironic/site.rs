@@ -19,7 +19,7 @@ use super::stock::Ironic;
 const NODE: &str = "6a1c0de5-0000-4000-8000-000000000001";
 pub(crate) const MIB: u64 = 1 << 20;
 /// A boot of the ramdisk on emulated CPUs and what Ironic does with it.
-pub(crate) const A_BOOT: Duration = Duration::from_secs(300);
+pub(crate) const A_BOOT: Duration = Duration::from_secs(600);
 
 pub(crate) struct Site {
     // Dropped in this order: what runs in the lab before the lab.
