@@ -132,6 +132,18 @@ impl Ironic {
         }
     }
 
+    /// Why it failed; Ironic says so a moment after the state.
+    pub(crate) fn last_error(&self, patience: Duration) -> Result<String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(reason) = self.node()?["last_error"].as_str().filter(|reason| !reason.is_empty()) {
+                return Ok(reason.to_owned());
+            }
+            ensure!(Instant::now() < deadline, "no last_error after {patience:?}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+
     /// The node's record.
     pub(crate) fn node(&self) -> Result<Value> {
         self.call("GET", &self.node_path(""), None)
