@@ -18,7 +18,7 @@ use tacit_tests::lab::run;
 /// The rescue user's.
 const PASSWORD: &str = "a-tenants-password";
 
-/// What Ironic's own tests call the agent's part of a deployment.
+/// What Ironic asks of the agent for a deployment, besides the list of commands.
 const OF_A_DEPLOYMENT: [&str; 5] = [
     "deploy.get_deploy_steps",
     "deploy.execute_deploy_step",
