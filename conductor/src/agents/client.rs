@@ -157,12 +157,20 @@ impl AgentClient {
         self.expect(status, &body)
     }
 
-    pub(super) async fn put(&self, path: &str, value: &impl Serialize) -> Result<(StatusCode, Bytes), AgentError> {
+    pub(super) async fn put(
+        &self,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<(StatusCode, Bytes), AgentError> {
         let body = serde_json::to_vec(value).map_err(|error| self.protocol(path, &error))?;
         self.exchange(Method::PUT, path, Some(body.into()), ANSWER_LIMIT).await
     }
 
-    pub(super) fn expect<T: DeserializeOwned>(&self, status: StatusCode, body: &[u8]) -> Result<T, AgentError> {
+    pub(super) fn expect<T: DeserializeOwned>(
+        &self,
+        status: StatusCode,
+        body: &[u8],
+    ) -> Result<T, AgentError> {
         if !status.is_success() {
             return Err(self.refused(status, body));
         }

@@ -9,6 +9,6 @@ mod plan;
 mod silence;
 
 pub(super) use bring_up::bring_up;
-pub(super) use nics::{only_card, parse_mac};
 pub(crate) use listening::with_links_up;
 pub(crate) use lockdown::all_links_down;
+pub(super) use nics::{only_card, parse_mac};
