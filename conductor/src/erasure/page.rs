@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn what_a_drive_says_stays_text_and_levels_are_in_words() {
         let jws = Signed { protected: "a".into(), payload: "b".into(), signature: "c".into() };
-        let certificate = json!({"id": "1", "model": "<script>x</script>", "standard": "none",
+        let certificate = json!({"id": "1", "model": "<script>x</script>", "standard": "none", "method": "metadata-wipe",
                                  "verification": ["8 & more"], "node": {"name": "n"}});
         let page = page("t", &[Issued { certificate, jws }]);
         assert!(page.contains("&lt;script&gt;x&lt;/script&gt;") && !page.contains("<script>"));

@@ -66,7 +66,11 @@ async fn for_a_machine_that_rebooted_the_bridge_says_what_was_lost() {
                 site.ironic.look(|node| node.lookups > 2 && node.agent_url.is_some())
             })
             .await;
-            assert!(site.ironic.commands().await.is_empty());
+            // Of the steps that were begun in the former boot, nothing is told any more.
+            let listed = site.ironic.commands().await;
+            let step =
+                |command: &Value| command["command_name"].as_str().is_some_and(|name| name.contains("step"));
+            assert!(!listed.iter().any(step), "{listed:?}");
         }
     }
 }
