@@ -1,13 +1,14 @@
 # make demo   the whole story on a virtual server, to watch
 # make test   everything there is to test of Tacit alone
-# make test-interop   with other people's code: stock Ironic leads our agent, our conductor leads ironic-python-agent
+# make test-ipa   with ironic-python-agent: the two agents compared, our conductor leads the other one
+# make test-interop   the same, and stock Ironic leads our agent
 # make fuzz   every fuzz target for FUZZ_SECONDS (300), in turn
 # make lint   format, clippy, licences and sources of dependencies
 # make bench-imaging   Tacit's writer beside other people's, on this machine: docs/benchmarks.md
 # make clean-lab   takes down what a killed test or demo left behind
 SHELL := /bin/bash
 .NOTPARALLEL:
-.PHONY: help setup agent build images debian-image demo test test-interop fuzz lint bench-imaging clean-lab
+.PHONY: help setup agent build images debian-image demo test test-ipa test-interop fuzz lint bench-imaging clean-lab
 
 timed := tests/setup/timed.sh
 # Tests and the demo make network namespaces and virtual machines: as somebody else than root, through sudo.
@@ -40,9 +41,11 @@ demo: build images debian-image
 test: build images
 	@tests/setup/run-tests.sh "$(if $(filter 0,$(shell id -u)),,sudo)"
 
-test-interop: build images
+test-ipa: build images
 	@$(timed) "the two agents compared" tests/interop/parity.sh
 	@$(timed) "conductor and stock IPA" tests/interop/dialect.sh
+
+test-interop: test-ipa
 	@$(timed) "stock Ironic and agent" tests/interop/ironic.sh "$(if $(filter 0,$(shell id -u)),,sudo)"
 
 fuzz: setup
