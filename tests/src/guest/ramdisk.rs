@@ -13,7 +13,8 @@ use crate::workspace;
 const MODULES: [&str; 2] = ["virtio_pci", "ext4"];
 
 /// Runs one command after the other: a line with its number and the command in Base64 comes in, a line with number,
-/// exit status and the lengths of what was printed goes out, and then what was printed.
+/// exit status and the lengths of what was printed goes out, and then what was printed. Process 1 does not read: busybox'
+/// `read` forgets what it has of a line when a child ends, and every orphan is a child of process 1.
 const INIT: &str = r#"#!/bin/busybox sh
 /bin/busybox --install -s /bin; export PATH=/bin:/sbin DM_DISABLE_UDEV=1
 mount -t proc p /proc; mount -t sysfs s /sys; mount -t devtmpfs d /dev; mkdir -p /mnt /run /tmp
@@ -23,13 +24,13 @@ mount -t efivarfs e /sys/firmware/efi/efivars 2>/dev/null
 stty -F /dev/ttyS1 raw -echo
 exec 3<>/dev/ttyS1
 echo ready >&3
-while read -r number command <&3; do
+(while read -r number command <&3; do
     echo "$command" | base64 -d > /tmp/command
     sh /tmp/command > /tmp/out 2> /tmp/err < /dev/null 3>&-
     code=$?
     echo "$number $code $(stat -c %s /tmp/out) $(stat -c %s /tmp/err)" >&3
     cat /tmp/out /tmp/err >&3
-done
+done) & wait
 "#;
 
 /// A ramdisk in the making, in a folder of its own.
