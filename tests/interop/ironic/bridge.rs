@@ -1,4 +1,4 @@
-//! `tacit bridge` between Ironic and the node, as a reverse proxy: neither knows the other's network.
+//! `tacit bridge` between Ironic and the node: as a reverse proxy neither knows the other's network, as a relay both do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use tacit_tests::lab::{Lab, Process, run};
 use tacit_tests::workspace;
 
-use super::stock;
+use super::stock::{self, Access};
 
 const PROXY: &str = "127.0.0.1:6390";
 const STATUS: &str = "127.0.0.1:6391";
@@ -23,32 +23,53 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// Starts a bridge for the lab's one node.
-    pub(crate) fn start(lab: &Lab, node: &str) -> Result<Self> {
+    /// Starts a bridge for the lab's one node: named in its settings, or discovered where Ironic asks for a password.
+    pub(crate) fn start(lab: &Lab, node: &str, access: Access) -> Result<Self> {
         let files = lab.files().join("bridge");
-        let state = files.join("state");
         fs::create_dir_all(&files).context("making the bridge's folder")?;
+        let password = files.join("password");
+        fs::write(&password, format!("{}\n", stock::PASSWORD)).context("writing Ironic's password")?;
+        let (auth, nodes) = match access {
+            Access::Open => (
+                String::new(),
+                format!(
+                    "[[node]]\nuuid = '{node}'\naddress = '{}'\nmacs = ['{}']\nsystem_uuid = '{}'\n",
+                    lab.server.address, lab.server.mac, lab.server.uuid,
+                ),
+            ),
+            Access::Password => (
+                format!(
+                    "auth = {{ type = 'http_basic', username = '{}', password_file = '{}' }}\n",
+                    stock::USER,
+                    password.display(),
+                ),
+                "[discovery]\naddress_field = 'driver_info/agent_address'\n".to_owned(),
+            ),
+        };
         let settings = files.join("bridge.toml");
         fs::write(
             &settings,
             format!(
                 "state_dir = '{state}'\n\
                  status_listen = '{STATUS}'\n\
-                 [ironic]\nurl = '{ironic}'\n\
+                 [ironic]\nurl = '{ironic}'\n{auth}\
                  [proxy]\nlisten = '{PROXY}'\npublic_url = 'https://{PROXY}'\n\
-                 [defaults]\nmode = 'proxy'\n\
-                 [[node]]\nuuid = '{node}'\naddress = '{address}'\nmacs = ['{mac}']\nsystem_uuid = '{system}'\n",
-                state = state.display(),
+                 [defaults]\nmode = 'proxy'\n{nodes}",
+                state = files.join("state").display(),
                 ironic = stock::URL,
-                address = lab.server.address,
-                mac = lab.server.mac,
-                system = lab.server.uuid,
             ),
         )
         .context("writing the bridge's settings")?;
         let mut bridge = Self { settings, log: files.join("bridge.log"), process: None };
         bridge.run(lab)?;
         Ok(bridge)
+    }
+
+    /// Leads nodes as a relay from its next start on.
+    pub(crate) fn choose_relay(&self) -> Result<()> {
+        let settings = fs::read_to_string(&self.settings).context("reading the bridge's settings")?;
+        fs::write(&self.settings, settings.replace("mode = 'proxy'", "mode = 'relay'"))
+            .context("writing the bridge's settings")
     }
 
     /// Starts the killed bridge again.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use site::{MIB, Site};
+use stock::Access;
 use tacit_tests::lab::run;
 
 /// The rescue user's.
@@ -29,7 +30,7 @@ const OF_A_DEPLOYMENT: [&str; 5] = [
 
 #[test]
 fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
-    Site::run("ironic", |site, stages| {
+    Site::run("ironic", Access::Open, |site, stages| {
         stages.run("inspect", || {
             site.reach("inspect", json!({}), "manageable")?;
             let inventory = site.ironic.inventory()?.to_string();
@@ -92,8 +93,9 @@ fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
 
         let mark = site.lab.serial.mark();
         stages.run("rebuild", || {
-            site.reach("rebuild", json!({}), "active")?;
-            site.booted("tiny", mark)
+            let drive = json!({"configdrive": {"meta_data": {"hostname": "rebuilt"}}});
+            site.reach("rebuild", drive, "active")?;
+            site.booted("rebuilt", mark)
         })?;
 
         stages.run("undeploy: automated cleaning", || {
@@ -107,7 +109,7 @@ fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
 
 #[test]
 fn a_killed_bridge_goes_on_and_a_killed_agent_fails_the_deployment() -> Result<()> {
-    Site::run("ironic, killed", |site, stages| {
+    Site::run("ironic, killed", Access::Password, |site, stages| {
         stages.run("provide without cleaning", || {
             site.ironic.set(&[("automated_clean", json!(false))])?;
             site.reach("provide", json!({}), "available")
@@ -133,12 +135,27 @@ fn a_killed_bridge_goes_on_and_a_killed_agent_fails_the_deployment() -> Result<(
         stages.run("reset of the server: deploy failed", || {
             site.lab.bmc.reset()?;
             site.ironic.wait_for("deploy failed", site::A_BOOT)?;
-            let reason = site.ironic.last_error(Duration::from_secs(60))?;
-            eprintln!("last_error: {reason}");
+            let reason =
+                site.ironic.wait_for_note("rebooted in the middle of it", Duration::from_secs(60))?;
+            eprintln!("Ironic's reason: {reason}");
             ensure!(site.begins_blank()?, "what was broken off can boot");
             Ok(())
         })?;
-        stages.run("silence", || site.was_silent())
+        stages.run("silence", || site.was_silent())?;
+
+        // From here on the node fetches its image itself: it may reach the image server, and nobody else.
+        stages.run("the bridge as a relay", || {
+            site.bridge.kill9()?;
+            site.bridge.choose_relay()?;
+            site.lab.images.let_the_node_fetch()?;
+            site.bridge.run(&site.lab)
+        })?;
+        let mark = site.lab.serial.mark();
+        stages.run("deploy by relay", || {
+            site.choose_image(&site.lab.images.url("tiny.raw"))?;
+            site.reach("active", json!({}), "active").map(drop)
+        })?;
+        stages.run("boot from disk after relay", || site.booted("tiny", mark))
     })
 }
 

@@ -14,7 +14,7 @@ use tacit_tests::workspace;
 use super::bridge::Bridge;
 use super::ramdisk;
 use super::record::{self, Entry};
-use super::stock::Ironic;
+use super::stock::{Access, Ironic};
 
 const NODE: &str = "6a1c0de5-0000-4000-8000-000000000001";
 pub(crate) const MIB: u64 = 1 << 20;
@@ -30,10 +30,10 @@ pub(crate) struct Site {
 
 impl Site {
     /// Everything up, and the node `manageable`.
-    pub(crate) fn start(stages: &mut Stages) -> Result<Self> {
+    pub(crate) fn start(stages: &mut Stages, access: Access) -> Result<Self> {
         let lab = stages.run("lab up", || Lab::start(LabOptions::default()))?;
-        let mut ironic = stages.run("stock Ironic up", || Ironic::start(&lab))?;
-        let bridge = stages.run("bridge up", || Bridge::start(&lab, NODE))?;
+        let mut ironic = stages.run("stock Ironic up", || Ironic::start(&lab, access))?;
+        let bridge = stages.run("bridge up", || Bridge::start(&lab, NODE, access))?;
         let [kernel, disk] = stages.run("ramdisk", || ramdisk::build(&bridge.authority()?, &ironic.www()))?;
         stages.run("enrol, manage", || {
             ironic.enrol(&lab, NODE, kernel, disk)?;
@@ -46,10 +46,11 @@ impl Site {
     /// Runs the whole of a test; shows everybody's last words when it fails.
     pub(crate) fn run(
         title: &'static str,
+        access: Access,
         story: impl FnOnce(&mut Self, &mut Stages) -> Result<()>,
     ) -> Result<()> {
         let mut stages = Stages::new(title);
-        let mut site = Self::start(&mut stages)?;
+        let mut site = Self::start(&mut stages, access)?;
         let result = story(&mut site, &mut stages);
         if let Ok(entries) = site.record() {
             eprintln!("{title}: what Ironic asked of the agent\n{}", record::sequence(&entries));

@@ -16,6 +16,20 @@ const SETTINGS: &str = include_str!("ironic.conf");
 /// How long a node may be locked by what Ironic does of itself.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
+pub(crate) const USER: &str = "operator";
+pub(crate) const PASSWORD: &str = "ironics-password";
+/// Sent always: who lets everybody in does not look at them.
+const CREDENTIALS: &str = "operator:ironics-password";
+
+/// Whom Ironic's API lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody: `noauth`.
+    Open,
+    /// Who knows the password: `http_basic`.
+    Password,
+}
+
 /// A running Ironic with one node.
 pub(crate) struct Ironic {
     network: Network,
@@ -27,13 +41,22 @@ pub(crate) struct Ironic {
 
 impl Ironic {
     /// Starts Ironic with an empty database.
-    pub(crate) fn start(lab: &Lab) -> Result<Self> {
+    pub(crate) fn start(lab: &Lab, access: Access) -> Result<Self> {
         let files = lab.files().join("ironic");
         for folder in ["state/lock", "tmp", "www", "masters", "tftp", "images", "certificates", "deploy-logs"]
         {
             fs::create_dir_all(files.join(folder)).context("making Ironic's folders")?;
         }
+        let auth = match access {
+            Access::Open => "auth_strategy = noauth".to_owned(),
+            Access::Password => {
+                let users = files.join("users");
+                fs::write(&users, users_file()?).context("writing Ironic's users")?;
+                format!("auth_strategy = http_basic\nhttp_basic_auth_user_file = {}", users.display())
+            }
+        };
         let settings = SETTINGS
+            .replace("{auth}", &auth)
             .replace("{files}", &files.to_string_lossy())
             .replace("{host}", HOST_ADDRESS)
             .replace("{www_url}", &www_url());
@@ -88,6 +111,7 @@ impl Ironic {
             driver_info.insert(format!("{purpose}_kernel"), json!(format!("{}/{kernel}", www_url())));
             driver_info.insert(format!("{purpose}_ramdisk"), json!(format!("{}/{ramdisk}", www_url())));
         }
+        driver_info.insert("agent_address".to_owned(), json!(lab.server.address));
         self.node = uuid.to_owned();
         self.call(
             "POST",
@@ -132,14 +156,17 @@ impl Ironic {
         }
     }
 
-    /// Why it failed; Ironic says so a moment after the state.
-    pub(crate) fn last_error(&self, patience: Duration) -> Result<String> {
+    /// Waits until something that Ironic noted of the node says this: `last_error` is soon forgotten.
+    pub(crate) fn wait_for_note(&self, wanted: &str, patience: Duration) -> Result<String> {
         let deadline = Instant::now() + patience;
         loop {
-            if let Some(reason) = self.node()?["last_error"].as_str().filter(|reason| !reason.is_empty()) {
-                return Ok(reason.to_owned());
+            let notes = self.call("GET", &self.node_path("/history?detail=true"), None)?;
+            let mut events =
+                notes["history"].as_array().into_iter().flatten().filter_map(|note| note["event"].as_str());
+            if let Some(event) = events.find(|event| event.contains(wanted)) {
+                return Ok(event.to_owned());
             }
-            ensure!(Instant::now() < deadline, "no last_error after {patience:?}");
+            ensure!(Instant::now() < deadline, "'{wanted}' is not noted after {patience:?}: {notes:#}");
             std::thread::sleep(Duration::from_millis(500));
         }
     }
@@ -162,7 +189,7 @@ impl Ironic {
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
             let mut curl = self.network.command("curl");
-            curl.args(["-sS", "-m", "60", "-X", method, "-w", "\n%{http_code}"]);
+            curl.args(["-sS", "-u", CREDENTIALS, "-m", "60", "-X", method, "-w", "\n%{http_code}"]);
             curl.args([
                 "-H",
                 "X-OpenStack-Ironic-API-Version: latest",
@@ -190,6 +217,17 @@ impl Ironic {
     }
 }
 
+/// The one user of the API, as `http_basic_auth_user_file` has it.
+fn users_file() -> Result<String> {
+    let mut hash = Command::new(program("python")?);
+    hash.args([
+        "-c",
+        "import bcrypt, sys; print(bcrypt.hashpw(sys.argv[1].encode(), bcrypt.gensalt(4)).decode())",
+    ]);
+    hash.arg(PASSWORD);
+    Ok(format!("{USER}:{}", run(hash).context("hashing Ironic's password")?.replace("$2b$", "$2y$")))
+}
+
 fn www_url() -> String {
     format!("http://{HOST_ADDRESS}:{WWW_PORT}")
 }
@@ -200,6 +238,6 @@ fn program(name: &str) -> Result<PathBuf> {
 
 fn answers(network: &Network, url: &str) -> bool {
     let mut curl = network.command("curl");
-    curl.args(["-sf", "-o", "/dev/null", "-m", "5", url]);
+    curl.args(["-sf", "-u", CREDENTIALS, "-o", "/dev/null", "-m", "5", url]);
     run(curl).is_ok()
 }

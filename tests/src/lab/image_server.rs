@@ -84,6 +84,11 @@ http {{
         format!("http://{HOST_ADDRESS}:{PORT}/slow/{image}")
     }
 
+    /// Lets the node open connections to it, as an agent without lent connections must.
+    pub fn let_the_node_fetch(&self) -> Result<()> {
+        self.network.let_the_node_reach(PORT)
+    }
+
     /// Gone at once: open answers break off, new connections are refused.
     pub fn stop(&mut self) -> Result<()> {
         match self.nginx.take() {

@@ -73,6 +73,14 @@ impl Network {
         run(nft).context("loading the packet filter's rules").map(drop)
     }
 
+    /// From now on the node may open connections to this TCP port of the host; they are not counted.
+    pub(super) fn let_the_node_reach(&self, port: u16) -> Result<()> {
+        let mut nft = self.command("nft");
+        nft.args(["insert", "rule", "inet", "lab", "incoming", "iifname", BRIDGE]);
+        nft.args(["tcp", "dport", &port.to_string(), "accept"]);
+        run(nft).context("opening a port to the node").map(drop)
+    }
+
     /// Packets that the node started and that were dropped, by the kernel's own count.
     pub(super) fn dropped_starts(&self) -> Result<u64> {
         let mut nft = self.command("nft");
