@@ -1,6 +1,7 @@
 //! What all of the agent shares.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
@@ -19,7 +20,7 @@ use crate::ipa::IpaFace;
 use crate::jobs::{EventLog, JobContext, Jobs, Journal, JournalError};
 use crate::logging::LogRing;
 use crate::power::Power;
-use crate::process::{Timeline, boot_id};
+use crate::process::{Timeline, boot_id, wait_for_devices};
 use tacit_fetch::LendPool;
 
 /// How an agent is started.
@@ -97,6 +98,7 @@ pub struct Agent {
     deployed: Mutex<Option<Deployed>>,
     image_policy: Mutex<ImagePolicy>,
     ipa: Option<IpaFace>,
+    preparing: AtomicBool,
 }
 
 impl std::fmt::Debug for Agent {
@@ -137,7 +139,29 @@ impl Agent {
             current: Mutex::default(),
             node: Mutex::default(),
             deployed: Mutex::default(),
+            preparing: AtomicBool::new(false),
         }))
+    }
+
+    /// Waits for drivers and asks the hardware managers, on a thread of its own: who gives commands that must be
+    /// answered soon can wait until it is over.
+    pub(crate) fn prepare(self: &Arc<Self>) {
+        self.preparing.store(true, Ordering::SeqCst);
+        let agent = self.clone();
+        let work = move || {
+            wait_for_devices();
+            agent.managers.load();
+            agent.preparing.store(false, Ordering::SeqCst);
+        };
+        if let Err(error) = std::thread::Builder::new().name("prepare".into()).spawn(work) {
+            tracing::error!("no thread to look at the hardware: {error}");
+            self.preparing.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether a command would wait for drivers or hardware managers now.
+    pub fn is_preparing(&self) -> bool {
+        self.preparing.load(Ordering::SeqCst)
     }
 
     /// The node that this machine is, as far as that was told; empty before.

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: ServeArguments, process_start: f64) -> Result<()> {
 
 async fn serve(arguments: ServeArguments, process_start: f64) -> Result<Closed> {
     let given = ipa::options(&arguments.ipa)?;
-    let logs = logging::install(if given.debug()? { "debug" } else { "info" });
+    let logs = logging::install(if given.debug() { "debug" } else { "info" });
     let (options, security, listen) = match &arguments.config {
         Some(path) => {
             let config = read_config(path)?;
@@ -90,6 +90,7 @@ async fn serve(arguments: ServeArguments, process_start: f64) -> Result<Closed> 
     if let Some(why) = *closed.borrow() {
         return Ok(why);
     }
+    agent.prepare();
     tracing::info!("node {} listens on {address}", agent.node_uuid());
     // For who started us with port 0.
     writeln!(std::io::stdout(), "listening on {address}").context("standard output is closed")?;

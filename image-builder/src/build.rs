@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use tacit_protocol::ramdisk::{BRIDGE_CA_PATH, IRONIC_PATH, RESCUE_PROGRAM};
+use x509_parser::pem::Pem;
 
 use crate::elf;
 use crate::error::ImageError;
@@ -123,9 +124,7 @@ pub fn build(request: &BuildRequest) -> Result<BuildManifest, ImageError> {
 /// What the agent finds in its ramdisk besides hardware managers.
 fn settings(request: &BuildRequest) -> Result<Vec<Setting>, ImageError> {
     let mut settings = Vec::new();
-    if request.profile == Profile::Ironic {
-        settings.push(Setting { path: IRONIC_PATH, mode: 0o644, content: Vec::new() });
-    }
+    let mut earliest = Vec::new();
     if let Some(path) = &request.bridge_ca {
         let invalid = |reason: &str| ImageError::Invalid { path: path.clone(), reason: reason.into() };
         if request.profile != Profile::Ironic {
@@ -136,15 +135,28 @@ fn settings(request: &BuildRequest) -> Result<Vec<Setting>, ImageError> {
         if text.contains("PRIVATE KEY") {
             return Err(invalid("holds a private key, which must not be in a ramdisk for all"));
         }
-        if !text.contains("-----BEGIN CERTIFICATE-----") {
-            return Err(invalid("holds no certificate in PEM"));
-        }
+        let valid_from = valid_from(&pem).ok_or_else(|| invalid("holds no certificate in PEM"))?;
+        earliest = format!("{valid_from}\n").into_bytes();
         settings.push(Setting { path: BRIDGE_CA_PATH, mode: 0o644, content: pem });
+    }
+    if request.profile == Profile::Ironic {
+        settings.push(Setting { path: IRONIC_PATH, mode: 0o644, content: earliest });
     }
     if let Some(path) = &request.rescue {
         settings.push(Setting { path: RESCUE_PROGRAM, mode: 0o755, content: read(path)? });
     }
     Ok(settings)
+}
+
+/// The Unix time from which on all certificates of a PEM file are valid.
+fn valid_from(pem: &[u8]) -> Option<i64> {
+    let mut latest = None;
+    for block in Pem::iter_from_buffer(pem) {
+        let block = block.ok()?;
+        let certificate = block.parse_x509().ok()?;
+        latest = latest.max(Some(certificate.validity().not_before.timestamp()));
+    }
+    latest
 }
 
 fn manager(path: &Path) -> Result<HardwareManager, ImageError> {

@@ -289,19 +289,24 @@ fn a_ramdisk_for_ironic_says_so_and_carries_the_bridges_authority() {
     assert_eq!(of(&request, "etc/tacit/bridge-ca.pem"), None);
 
     let authority = folder.path().join("ca.pem");
-    let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
-    std::fs::write(&authority, pem).unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.not_before = rcgen::date_time_ymd(2024, 1, 1);
+    let pem = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+    std::fs::write(&authority, &pem).unwrap();
     request.bridge_ca = Some(authority.clone());
     assert_eq!(of(&request, "etc/tacit/bridge-ca.pem").as_deref(), Some(pem.as_bytes()));
+    assert_eq!(of(&request, "etc/tacit/ironic").as_deref(), Some(&b"1704067200\n"[..]));
 
     request.rescue = Some(request.hardware_managers[0].clone());
     assert_eq!(of(&request, "usr/lib/tacit/rescue").as_deref(), Some(&b"#!/bin/vendor\n"[..]));
 
     std::fs::write(&authority, format!("{pem}-----BEGIN PRIVATE KEY-----\n")).unwrap();
     assert!(message(&request).contains("private key"), "{}", message(&request));
-    std::fs::write(&authority, "no certificate").unwrap();
-    assert!(message(&request).contains("no certificate"));
-    std::fs::write(&authority, pem).unwrap();
+    for none in ["no certificate", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"] {
+        std::fs::write(&authority, none).unwrap();
+        assert!(message(&request).contains("no certificate"));
+    }
+    std::fs::write(&authority, &pem).unwrap();
     request.profile = Profile::Server;
     assert!(message(&request).contains("profile ironic"));
 }

@@ -8,7 +8,9 @@ pub const MODULE_MANIFEST_PATH: &str = "/lib/tacit/modules.json";
 /// Folder with hardware managers that are programs of their own.
 pub const EXTERNAL_MANAGERS: &str = "/usr/lib/tacit/hardware-managers";
 
-/// There in a ramdisk that stock Ironic boots: the agent does IPA's part, with a bridge before it.
+/// There in a ramdisk that stock Ironic boots: the agent does IPA's part, with a bridge before it. With a bridge's
+/// authority it holds the Unix time, in decimal seconds, from which on certificates of that authority are valid: it
+/// is later than that, whatever the machine's clock says.
 pub const IRONIC_PATH: &str = "/etc/tacit/ironic";
 
 /// The certificate of the bridge's authority in such a ramdisk, PEM.

@@ -45,6 +45,9 @@ pub struct Status {
     pub node_uuid: String,
     pub trust: Trust,
     pub identity: Identity,
+    /// Drivers and hardware managers are still being loaded: a command would wait for them.
+    #[serde(default)]
+    pub preparing: bool,
     /// Id of the operation that is running.
     pub running: Option<String>,
     /// Number of the newest event.

@@ -10,13 +10,22 @@ use axum::middleware::Next;
 use super::fault::{self, Refusal};
 use super::query;
 use crate::agent::Agent;
-use crate::tls::Peer;
+use crate::tls::{Peer, Stranger};
 
 pub(super) const TOKEN: &str = "agent_token";
 
 /// Whether a caller may give orders in `/v1`. Only the query parameter counts, as with IPA.
 pub(super) fn permits(agent: &Agent, peer: Peer, uri: &Uri) -> bool {
     peer.certified || query::value(uri.query(), TOKEN).is_some_and(|token| agent.access.permits(&token))
+}
+
+/// Who shows the token keeps its connection when others come.
+pub(super) fn recognise(agent: &Agent, request: &Request) {
+    if let Some(stranger) = request.extensions().get::<Arc<Stranger>>()
+        && query::value(request.uri().query(), TOKEN).is_some_and(|token| agent.access.permits(&token))
+    {
+        stranger.trust();
+    }
 }
 
 /// # Errors

@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, Request, Response, header};
 use axum::middleware::Next;
 
+use super::gate;
 use crate::agent::Agent;
 use crate::tls::Peer;
 
@@ -20,6 +21,7 @@ pub(super) async fn observe(
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default();
+    gate::recognise(&agent, &request);
     let mut response = next.run(request).await;
     response.headers_mut().insert(header::SERVER, HeaderValue::from_static("tacit-agent"));
     agent.timeline.answered();

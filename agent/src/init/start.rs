@@ -42,8 +42,9 @@ pub(crate) fn run(process_start: f64) -> ! {
 fn start_for_ironic(loader: &Arc<Mutex<Loader>>, process_start: f64) -> ! {
     load_the_rest(loader);
     let settings = ironic::settings();
-    if let Some(made_at) = settings.made_at {
-        raise_clock(made_at);
+    let built_after = fs::read_to_string(IRONIC_PATH).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(earliest) = settings.made_at.max(built_after) {
+        raise_clock(earliest);
     }
     load_link_kinds(loader, settings.network_data.as_ref());
     network::bring_up(settings.network_data.as_ref());
@@ -61,9 +62,9 @@ fn start_for_ironic(loader: &Arc<Mutex<Loader>>, process_start: f64) -> ! {
     supervise::supervise(&arguments, process_start)
 }
 
-fn raise_clock(made_at: i64) {
-    match raise_to(made_at) {
-        Ok(true) => say("the clock was behind; set to when the medium was made"),
+fn raise_clock(earliest: i64) {
+    match raise_to(earliest) {
+        Ok(true) => say("the clock was behind; set to when what was booted was made"),
         Ok(false) => {}
         Err(error) => say(format!("the clock is behind and cannot be set: {error}")),
     }

@@ -3,10 +3,12 @@
 
 mod config;
 mod own;
+mod places;
 mod server;
 mod stream;
 
 pub use config::{IpaTls, TlsConfigError, TlsVersions, ipa_config, server_config};
 pub use own::{Curve, OwnCertificate, OwnCertificateError};
+pub use places::Stranger;
 pub use server::{Peer, Security, serve};
 pub(crate) use stream::Accepted;

@@ -13,9 +13,11 @@ use rcgen::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The conductor's clock may be behind ours.
-const SKEW: Duration = Duration::from_secs(3600);
-const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The machine's clock may be ahead by a time zone.
+const SKEW: Duration = Duration::from_secs(24 * 3600);
+/// It may be behind by as long as its ramdisk is old. The certificate is believed because it is this one, its key
+/// ends with the boot, and a date that Ironic finds wrong would only end the operation: IPA's 30 days are too short.
+const VALIDITY: Duration = Duration::from_secs(3650 * 24 * 3600);
 
 /// `tls_certificate_curve`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

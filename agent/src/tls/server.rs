@@ -11,12 +11,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use super::Accepted;
+use super::places::{Place, Places};
 use crate::access::Closed;
 
 /// Who calls, in the extensions of each request.
@@ -39,8 +40,6 @@ pub enum Security {
 /// Handshakes at a time. Beyond that the oldest gives way to the newest: a caller with a certificate needs
 /// milliseconds, and those without one cannot keep it out by opening connections and staying silent.
 const HANDSHAKES: usize = 64;
-/// Connections at a time; lent ones do not count any more.
-const CONNECTIONS: u32 = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -56,7 +55,7 @@ pub async fn serve(
     mut closed: watch::Receiver<Option<Closed>>,
 ) -> Closed {
     let mut handshakes: VecDeque<AbortHandle> = VecDeque::new();
-    let connections = Arc::new(Semaphore::new(CONNECTIONS as usize));
+    let places = Places::new();
     let why = loop {
         let accepted = tokio::select! {
             biased;
@@ -79,25 +78,32 @@ pub async fn serve(
             tracing::debug!("too many handshakes at a time: the oldest gives way to {peer}");
             oldest.abort();
         }
-        let (security, router, connections) = (security.clone(), router.clone(), connections.clone());
+        let (security, router, places) = (security.clone(), router.clone(), places.clone());
         let handshake = tokio::spawn(async move { shake_hands(&security, stream, peer).await });
         handshakes.push_back(handshake.abort_handle());
         let closed = closed.clone();
         tokio::spawn(async move {
             // An error is that it had to give way.
             let Ok(Some(stream)) = handshake.await else { return };
-            let Ok(_place) = connections.try_acquire_owned() else {
+            let Some(place) = places.take(stream.is_certified()) else {
                 tracing::warn!("{peer}: too many connections at a time");
                 return;
             };
-            converse(stream, peer, router, closed).await;
+            converse(stream, peer, router, &place, closed).await;
         });
     };
     drop(listener);
-    if tokio::time::timeout(FAREWELL, connections.acquire_many(CONNECTIONS)).await.is_err() {
+    if tokio::time::timeout(FAREWELL, places.empty()).await.is_err() {
         tracing::warn!("connections are cut off that would not end");
     }
     why
+}
+
+async fn has_to_leave(place: &Place) {
+    match &place.stranger {
+        Some(stranger) => stranger.has_to_leave().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn until_closed(closed: &mut watch::Receiver<Option<Closed>>) -> Closed {
@@ -113,11 +119,16 @@ async fn converse(
     stream: Accepted,
     address: SocketAddr,
     router: Router,
+    place: &Place,
     mut closed: watch::Receiver<Option<Closed>>,
 ) {
     let peer = Peer { address, certified: stream.is_certified(), encrypted: stream.is_encrypted() };
+    let stranger = place.stranger.clone();
     let service = router.map_request(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer);
+        if let Some(stranger) = &stranger {
+            request.extensions_mut().insert(stranger.clone());
+        }
         request
     });
     let mut connection = std::pin::pin!(
@@ -133,6 +144,10 @@ async fn converse(
             // The answer that is under way is still given.
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        () = has_to_leave(place) => {
+            tracing::debug!("{address}: gives way to another caller");
+            return;
         }
     };
     if let Err(error) = served {

@@ -5,6 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 
 use crate::support::{Authority, Caller, IpaAgent, TOKEN};
@@ -119,6 +122,34 @@ fn wait_until_closed(agent: &IpaAgent) {
 }
 
 #[test]
+fn idlers_do_not_keep_out_who_knows_the_token() {
+    let agent = IpaAgent::plain(&[]);
+    let say = |stream: &mut TcpStream, path: &str| {
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+        let mut begin = [0; 15];
+        stream.read_exact(&mut begin).unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200 OK", "{path}");
+    };
+    let mut known = TcpStream::connect(agent.address).unwrap();
+    say(&mut known, &format!("/v1/commands/?agent_token={TOKEN}"));
+    let mut idlers: Vec<TcpStream> = (0..200)
+        .map(|_| {
+            let mut idler = TcpStream::connect(agent.address).unwrap();
+            say(&mut idler, "/v1/status");
+            idler
+        })
+        .collect();
+    assert_eq!(agent.get(&format!("/v1/commands/?agent_token={TOKEN}")).status, 200);
+    // The first of them was sent away; who showed the token was not.
+    idlers[0].read_to_end(&mut Vec::new()).unwrap();
+    let mut rest = [0; 4096];
+    let read = known.read(&mut rest).unwrap();
+    assert!(read > 0, "the connection of who knows the token was closed");
+    say(&mut known, "/v1/status");
+}
+
+#[test]
 fn lockdown_is_answered_and_nothing_afterwards() {
     let mut agent = IpaAgent::plain(&[]);
     // A connection that is idle is closed, too.
@@ -194,4 +225,53 @@ fn parameters_and_files_configure_it() {
         assert!(log.contains(said), "{log}");
     }
     assert!(!log.contains(TOKEN) && !log.contains("192.0.2.1"), "{log}");
+}
+
+/// Whatever came into the agent's own log; the command line is looked at where bundles are made.
+#[test]
+fn a_log_bundle_does_not_tell_the_token() {
+    let agent = IpaAgent::plain(&[]);
+    agent.command("flow.start_flow", &json!({"flow": [{"standby.sync": {TOKEN: 1}}]}));
+    assert!(agent.log().contains(TOKEN));
+    let done = agent.command("log.collect_system_logs", &json!({})).json();
+    let bundle = STANDARD.decode(done["command_result"]["system_logs"].as_str().unwrap()).unwrap();
+    let mut archive = tar::Archive::new(GzDecoder::new(bundle.as_slice()));
+    let mut hidden = false;
+    for member in archive.entries().unwrap() {
+        let mut bytes = Vec::new();
+        member.unwrap().read_to_end(&mut bytes).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains(TOKEN));
+        hidden |= text.contains("'***'");
+    }
+    assert!(hidden);
+}
+
+#[test]
+fn a_config_drive_that_is_no_text_is_refused_and_no_disk_is_touched() {
+    let agent = IpaAgent::plain(&[]);
+    let info = json!({"id": "i", "urls": ["http://127.0.0.1:1/i"], "checksum": "a".repeat(64)});
+    let given = json!({"image_info": info, "configdrive": {"meta_data": {}}});
+    let refused = |error: &Value| {
+        assert_eq!(error["type"], "InvalidCommandParamsError", "{error}");
+        assert!(error["details"].as_str().unwrap().contains("'configdrive' must be a string"), "{error}");
+        assert!(fs::read(agent.disk()).unwrap().iter().all(|byte| *byte == 0xA5));
+    };
+    refused(&agent.command("standby.prepare_image", &given).json()["command_error"]);
+    let step = json!({"step": "write_image", "interface": "deploy", "args": given});
+    let params = json!({"step": step, "node": {"uuid": NODE}, "ports": []});
+    refused(&agent.command("deploy.execute_deploy_step", &params).json()["command_error"]);
+}
+
+/// It would be started with the same again, for ever.
+#[test]
+fn a_boots_senseless_values_do_not_keep_it_from_starting() {
+    let line = format!(
+        "ipa-agent-token={TOKEN} ipa-inspection-collectors=default,logs,extra-hardware ipa-lldp-timeout=0.5 \
+         ipa-debug=perhaps ipa-image-download-connection-timeout=-1"
+    );
+    let agent = IpaAgent::with_bridge(&Authority::new("the bridge's"), Some(&line));
+    for said in ["extra-hardware", "ipa-lldp-timeout: taken as 1", "ipa-debug: ignored"] {
+        assert!(agent.log().contains(said), "{}", agent.log());
+    }
 }

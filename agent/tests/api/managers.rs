@@ -22,7 +22,7 @@ fn ask(agent: &TestAgent, name: &str, params: &Value) -> Answer {
 
 #[test]
 fn a_service_step_of_a_vendor_and_an_erase_step_of_ours() {
-    let agent = TestAgent::with_disk(Some(4 << 20));
+    let mut agent = TestAgent::with_disk(Some(4 << 20));
     agent.add_manager("vendor", VENDOR);
     let node = json!({"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"});
     let listed = ask(&agent, "service.get_service_steps", &json!({"node": node, "ports": []})).json();
@@ -47,7 +47,7 @@ fn a_service_step_of_a_vendor_and_an_erase_step_of_ours() {
 
 #[test]
 fn a_broken_manager_stops_steps_and_images_but_not_the_agent() {
-    let agent = TestAgent::start();
+    let mut agent = TestAgent::start();
     agent.add_manager("broken", "#!/no/such/interpreter\n");
     let node = json!({"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"});
     let image = json!({"id": "i", "urls": ["http://127.0.0.1:1/i"], "checksum": "a".repeat(64)});
@@ -61,6 +61,25 @@ fn a_broken_manager_stops_steps_and_images_but_not_the_agent() {
         assert!(error["details"].as_str().unwrap().contains("hardware manager broken cannot be used"));
     }
     assert_eq!(agent.get("/v1/status").status, 200);
+}
+
+#[test]
+fn the_agent_says_so_while_a_manager_is_slow_to_begin() {
+    let go = tempfile::tempdir().unwrap();
+    let begin = go.path().join("go");
+    let wait = format!("#!/bin/sh\nuntil [ -e {} ]; do sleep 0.05; done\n", begin.display());
+    let mut agent = TestAgent::start();
+    agent.add_manager("vendor", &VENDOR.replace("#!/bin/sh\n", &wait));
+    assert_eq!(agent.get("/v2/status").json()["preparing"], true);
+    std::fs::write(&begin, "").unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while agent.get("/v2/status").json()["preparing"] == true {
+        assert!(std::time::Instant::now() < deadline, "it never begins");
+        std::thread::yield_now();
+    }
+    let node = json!({"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"});
+    let listed = ask(&agent, "service.get_service_steps", &json!({"node": node, "ports": []})).json();
+    assert_eq!(listed["command_result"]["hardware_manager_version"]["vendor"], "7");
 }
 
 /// Tells how far it is, and does not end.

@@ -88,6 +88,7 @@ mod tests {
             started_at: 0.0,
             first_answer_uptime: None,
             agent_startup_seconds: 0.0,
+            preparing: false,
             rss_bytes: 0,
             rss_peak_bytes: 0,
             node_uuid: node.to_owned(),

@@ -118,6 +118,8 @@ impl Pki {
             let subject = "Tacit conductor";
             let mut params = leaf_params(subject, ExtendedKeyUsagePurpose::ClientAuth, AUTHORITY_LIFE);
             params.serial_number = None;
+            // Also for who knows nothing but when the authority began: a ramdisk whose clock is not set yet.
+            params.not_before = not_before(&ca_certificate).map_err(|error| unusable(&ca_path, error))?;
             Ok(params.signed_by(&key, &issuer).map_err(issue_error(subject))?.pem())
         })?;
         let certificate = parse_certificate(&certificate_path, &pem)?;
@@ -227,6 +229,11 @@ fn params(subject: &str, life: Duration) -> CertificateParams {
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, subject);
     params
+}
+
+fn not_before(certificate: &CertificateDer<'_>) -> Result<OffsetDateTime, BoxError> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate)?;
+    Ok(parsed.validity().not_before.to_datetime())
 }
 
 /// The conductor's certificate must be one that an agent with this authority accepts.

@@ -172,6 +172,18 @@ async fn lost_answers_do_not_send_a_command_twice() {
 }
 
 #[tokio::test]
+async fn a_command_that_never_gets_through_is_given_up_though_questions_are_answered() {
+    let ipa = FakeIpa::start().await;
+    let (client, id) = (ipa.client().with_patience(Duration::from_millis(600)), run_id(&ipa).await);
+    ipa.state().lost = Some(Lost::Always);
+    let notes = Notes::default();
+    let attempt = run(&client, &id, &notes);
+    let ended = tokio::time::timeout(Duration::from_secs(60), attempt).await.expect("it tries for ever");
+    assert!(ended.unwrap_err().is_transient());
+    assert!(ipa.state().begun.is_empty());
+}
+
+#[tokio::test]
 async fn a_restart_of_ipa_is_a_failure_and_never_a_second_attempt() {
     // In the middle of the command.
     let ipa = FakeIpa::start().await;

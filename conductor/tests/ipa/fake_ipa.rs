@@ -39,6 +39,8 @@ pub(crate) enum Wrong {
 pub(crate) enum Lost {
     /// The connection breaks before IPA has read it.
     Before,
+    /// The same, each time.
+    Always,
     /// IPA has begun it, and its answer is lost.
     After,
 }
@@ -265,8 +267,12 @@ async fn answer(request: Request<Incoming>, state: &Mutex<State>) -> Reply {
             }
         }
         (Method::POST, "/v1/commands/") => {
-            let lost = state.lock().unwrap().lost.take();
-            if lost == Some(Lost::Before) {
+            let lost = {
+                let mut state = state.lock().unwrap();
+                let kept = state.lost.filter(|lost| *lost == Lost::Always);
+                std::mem::replace(&mut state.lost, kept)
+            };
+            if matches!(lost, Some(Lost::Before | Lost::Always)) {
                 return Err(std::io::Error::other("broken on demand"));
             }
             let body = request.into_body().collect().await.unwrap().to_bytes();

@@ -285,6 +285,7 @@ impl Shared {
             started_at: 0.0,
             first_answer_uptime: None,
             agent_startup_seconds: 0.1,
+            preparing: false,
             rss_bytes: 0,
             rss_peak_bytes: 0,
             node_uuid: self.node.to_string(),

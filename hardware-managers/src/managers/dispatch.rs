@@ -31,8 +31,8 @@ pub struct StepOutcome {
 }
 
 impl Managers {
-    /// Every manager is asked once how well it knows the machine, when the first question comes; those that do not
-    /// are dropped. Equals are ordered by class name.
+    /// Every manager is asked once how well it knows the machine, by [`Self::load`] or when the first question comes;
+    /// those that do not are dropped. Equals are ordered by class name.
     pub fn new(managers: Vec<Arc<dyn HardwareManager>>) -> Self {
         Self { loader: Arc::new(Loader::new(managers, None)) }
     }
@@ -40,6 +40,11 @@ impl Managers {
     /// With the executables of a folder besides, which need not exist.
     pub fn with_external(managers: Vec<Arc<dyn HardwareManager>>, folder: PathBuf) -> Self {
         Self { loader: Arc::new(Loader::new(managers, Some(folder))) }
+    }
+
+    /// Asks them now, unless that was done: a program that is slow to begin may take a minute.
+    pub fn load(&self) {
+        self.loader.loaded();
     }
 
     /// From now on the machine's lists of devices and its inventory are what these managers make of them; the first

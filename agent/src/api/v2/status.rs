@@ -29,6 +29,7 @@ pub(super) async fn status(State(agent): State<Arc<Agent>>) -> Response<Body> {
         node_uuid: agent.node_uuid(),
         trust: if agent.ipa().is_some() { Trust::FirstContact } else { Trust::Media },
         identity: agent.identity(),
+        preparing: agent.is_preparing(),
         running: agent.jobs.running().map(|(id, _)| id),
         last_event: agent.events.last(),
     };

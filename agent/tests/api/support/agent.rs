@@ -65,8 +65,8 @@ impl TestAgent {
         Self { authority, address, directory, caller, disks, child }
     }
 
-    /// Puts a program into the folder of hardware managers; to be called before the first command.
-    pub(crate) fn add_manager(&self, name: &str, program: &str) {
+    /// Puts a program into the folder of hardware managers, and starts the agent again: it asks them when it begins.
+    pub(crate) fn add_manager(&mut self, name: &str, program: &str) {
         use std::os::unix::fs::PermissionsExt;
         let folder = self.directory.path().join(MANAGERS);
         let path = folder.join(name);
@@ -75,6 +75,7 @@ impl TestAgent {
         for path in [folder, path] {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
         }
+        self.kill_and_restart();
     }
 
     pub(crate) fn disk(&self) -> &Path {

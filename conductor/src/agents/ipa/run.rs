@@ -109,14 +109,20 @@ impl<K: FnMut(&IpaRecord) -> Result<(), BoxError>> Follow<'_, K> {
                 Sent::Taken(command) => return self.found(record, command),
                 Sent::Refused(error) => return Err(error),
                 Sent::Unsent(error) => {
-                    self.attempts.take::<()>(Err(error)).await?;
+                    let last = self.pause(error, started).await?;
                     self.same_run().await?;
+                    if let Some(error) = last {
+                        return Err(error);
+                    }
                 }
                 Sent::Unknown(error) => {
-                    self.attempts.take::<()>(Err(error)).await?;
+                    let last = self.pause(error, started).await?;
                     self.same_run().await?;
                     if let Some(command) = self.find(&record).await? {
                         return self.found(record, command);
+                    }
+                    if let Some(error) = last {
+                        return Err(error);
                     }
                 }
                 Sent::Busy(error) => {
@@ -133,6 +139,15 @@ impl<K: FnMut(&IpaRecord) -> Result<(), BoxError>> Follow<'_, K> {
                 }
             }
         }
+    }
+
+    /// Waits before the next attempt, or returns the error when there have been enough: what lets small questions
+    /// through may never let the command pass.
+    async fn pause(&mut self, error: AgentError, started: Instant) -> Result<Option<AgentError>, AgentError> {
+        if started.elapsed() > self.client.patience {
+            return Ok(Some(error));
+        }
+        self.attempts.take::<()>(Err(error)).await.map(|_| None)
     }
 
     /// The newest command of this name that was not there before it was written down.

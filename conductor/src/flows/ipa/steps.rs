@@ -104,7 +104,7 @@ impl IpaWork<'_> {
         let params = json!({"root_uuid": null, "efi_system_part_uuid": null, "prep_boot_part_uuid": null,
                             "target_boot_mode": "uefi"});
         self.operate("image.install_bootloader", params.as_object().cloned().unwrap_or_default()).await?;
-        done(Effect::Nothing, "boot entry written where the machine started with UEFI, by IPA's word")
+        done(Effect::Nothing, "IPA was asked for a boot entry; it does not tell whether it made one")
     }
 }
 

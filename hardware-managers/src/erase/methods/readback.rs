@@ -46,7 +46,10 @@ impl Verify {
             Self::Full => (whole(size), "all".to_owned()),
             Self::Sample => {
                 let ranges = sample(size, Noise::new()?);
-                let extent = format!("a sample of {} places,", ranges.len());
+                let extent = match ranges.len() {
+                    1 => "a sample of one place,".to_owned(),
+                    places => format!("a sample of {places} places,"),
+                };
                 (ranges, extent)
             }
         })
