@@ -41,12 +41,23 @@ pub(super) enum Origin {
 }
 
 /// One life of an agent process, in one boot of one machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Life {
     pub(super) boot_id: String,
+    /// Unix time in seconds.
     pub(super) started_at: f64,
     /// The only one that is believed during this life, PEM.
     pub(super) certificate: String,
+}
+
+impl PartialEq for Life {
+    /// The same start is the same within a millisecond: on its way through a file the last digit may change, and no
+    /// process starts twice in so short a time.
+    fn eq(&self, other: &Self) -> bool {
+        self.boot_id == other.boot_id
+            && self.certificate == other.certificate
+            && (self.started_at - other.started_at).abs() < 0.001
+    }
 }
 
 /// A command as the bridge last saw it.
@@ -108,6 +119,19 @@ pub(super) mod tests {
             announced: true,
             inspected: true,
         }
+    }
+
+    #[test]
+    fn a_life_is_the_same_after_a_time_on_disk_and_another_one_is_not() {
+        let life = |started_at| Life { started_at, ..session().life };
+        for step in 0..20_000_u32 {
+            let one = life(1_763_745_684.0 + f64::from(step) * 0.000_123_457);
+            let read: Life = serde_json::from_str(&serde_json::to_string(&one).unwrap()).unwrap();
+            assert!(read == one, "{} became {}", one.started_at, read.started_at);
+        }
+        assert!(life(1_763_745_684.0) != life(1_763_745_684.01));
+        let another = Life { boot_id: "another".to_owned(), ..life(1.0) };
+        assert!(another != life(1.0));
     }
 
     #[test]
