@@ -25,6 +25,7 @@ mod wipe;
 
 pub use boot::{
     BootEntryError, BootEntryOutcome, BootEntryReport, BootEntryRequest, BootOrderPolicy, install_boot_entry,
+    read_small_volume,
 };
 #[cfg(any(test, feature = "simulators"))]
 #[doc(hidden)]

@@ -1,12 +1,11 @@
 //! An EFI system partition made anew, file by file, from another one; and the comparison of the two.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fatfs::{Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions, ReadWriteSeek, format_volume};
 use tacit_blockdev::{AlignedBuf, Device};
 
-use super::fat::Window;
+use super::fat::{Window, guarded};
 
 const BLOCK: u64 = 64 << 10;
 /// Blocks that are kept: table, folder and data of a file are written in turns.
@@ -79,12 +78,6 @@ pub(super) fn are_equal(one: Volume<'_>, other: Volume<'_>) -> io::Result<bool> 
         }
         equal_folders(&one.root_dir(), &other.root_dir(), MAX_DEPTH)
     })
-}
-
-/// The parser was not written for hostile numbers; a panic of its is a damaged volume, not the end of the agent.
-fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(io::Error::other("the file system is damaged")))
 }
 
 fn copy_folder<A: ReadWriteSeek, B: ReadWriteSeek>(

@@ -2,6 +2,7 @@
 //! not mount it, and the amount that is read of it is bounded.
 
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tacit_blockdev::Device;
 
@@ -15,6 +16,10 @@ const BLOCK: u64 = 64 << 10;
 const KEPT: usize = 8;
 /// Most entries of one directory that are looked at.
 const MAX_ENTRIES: usize = 4096;
+/// Of a file system that holds one small file: bytes that are read, and blocks that are fetched for them. A walk that
+/// jumps about reads few bytes and fetches a block for each.
+const SMALL_BUDGET: u64 = 2 << 20;
+const SMALL_FETCHES: u64 = 64;
 
 /// A part of a disk as a read-only stream.
 pub(super) struct Window<'a> {
@@ -26,6 +31,7 @@ pub(super) struct Window<'a> {
     kept: Vec<(u64, Vec<u8>)>,
     read_so_far: u64,
     budget: u64,
+    fetches_left: u64,
 }
 
 impl<'a> Window<'a> {
@@ -35,7 +41,8 @@ impl<'a> Window<'a> {
 
     /// With a bound of its own on the bytes that are read.
     pub(super) fn with_budget(device: &'a Device, start: u64, length: u64, budget: u64) -> Self {
-        Self { device, start, length, position: 0, kept: Vec::new(), read_so_far: 0, budget }
+        let (kept, fetches_left) = (Vec::new(), u64::MAX);
+        Self { device, start, length, position: 0, kept, read_so_far: 0, budget, fetches_left }
     }
 
     fn block(&mut self, at: u64) -> io::Result<&[u8]> {
@@ -43,6 +50,7 @@ impl<'a> Window<'a> {
         let block = match self.kept.iter().position(|(kept, _)| *kept == start) {
             Some(place) => self.kept.remove(place),
             None => {
+                self.fetches_left = self.fetches_left.checked_sub(1).ok_or_else(endless)?;
                 let length = BLOCK.min(self.length - start);
                 let mut bytes = vec![0; usize::try_from(length).expect("bounded by BLOCK")];
                 self.device.read_at(self.start + start, &mut bytes).map_err(io::Error::other)?;
@@ -58,6 +66,10 @@ impl<'a> Window<'a> {
     }
 }
 
+fn endless() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the file system's structures do not come to an end")
+}
+
 impl Read for Window<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.position >= self.length || buffer.is_empty() {
@@ -71,7 +83,7 @@ impl Read for Window<'_> {
         // Counted whether or not it came from the cache: a circle may lie within one block.
         self.read_so_far += COST_OF_A_READ.max(count as u64);
         if self.read_so_far > self.budget {
-            return Err(io::Error::other("the file system's structures do not come to an end"));
+            return Err(endless());
         }
         Ok(count)
     }
@@ -133,6 +145,45 @@ pub(super) fn read_file(entry: &Entry<'_, '_>, limit: u64) -> io::Result<Vec<u8>
     Ok(content)
 }
 
+/// The parser was not written for hostile numbers; a panic of its is a damaged volume, not the end of the agent.
+pub(super) fn guarded<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::InvalidData, "the file system is damaged")))
+}
+
+/// A file in the root folder of a small FAT file system that is all of a device, if its label is the one that is
+/// `wanted`. Nothing where there is no such file, or something else than FAT. At most `limit` bytes are read of the
+/// file, at most 2 MiB of everything, whatever the file system says of itself.
+///
+/// # Errors
+///
+/// `InvalidData` for what is damaged, else those of the device.
+pub fn read_small_volume(
+    device: &Device,
+    name: &str,
+    limit: u64,
+    wanted: impl FnOnce(&str) -> bool,
+) -> io::Result<Option<Vec<u8>>> {
+    guarded(|| {
+        let mut window = Window::with_budget(device, 0, device.size_bytes(), SMALL_BUDGET);
+        window.fetches_left = SMALL_FETCHES;
+        // Of a medium that is something else, this is an error, too.
+        let Ok(volume) = fatfs::FileSystem::new(window, fatfs::FsOptions::new()) else { return Ok(None) };
+        let in_root = volume.read_volume_label_from_root_dir()?;
+        if !wanted(in_root.unwrap_or_else(|| volume.volume_label()).trim()) {
+            return Ok(None);
+        }
+        let file = match volume.root_dir().open_file(name) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut content = Vec::new();
+        file.take(limit).read_to_end(&mut content)?;
+        Ok(Some(content))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::FileExt;
@@ -140,6 +191,23 @@ mod tests {
     use tacit_blockdev::Access;
 
     use super::*;
+
+    /// A folder whose table leads from block to block and never to an end.
+    #[test]
+    fn a_walk_that_jumps_about_comes_to_an_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        std::fs::File::create(&path).unwrap().set_len(1 << 30).unwrap();
+        let device = Device::open(&path, Access::Read).unwrap();
+        let mut window = Window::with_budget(&device, 0, 1 << 30, SMALL_BUDGET);
+        window.fetches_left = SMALL_FETCHES;
+        let jump = |number: u64| {
+            window.seek(SeekFrom::Start(number * BLOCK)).unwrap();
+            window.read_exact(&mut [0; 4])
+        };
+        let error = (0..16384).map(jump).find_map(Result::err).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
 
     #[test]
     fn places_that_are_read_in_turns_are_read_once() {

@@ -1,7 +1,6 @@
 //! Making the firmware start what was deployed.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use tacit_blockdev::{Access, Device};
@@ -10,7 +9,7 @@ use super::efivars::EfiVars;
 use super::entries::{Before, Change, decide};
 use super::error::BootEntryError;
 use super::esp::{SystemPartition, Table, find};
-use super::fat::Window;
+use super::fat::{Window, guarded};
 use super::load_option::LoadOption;
 use super::loader::{Loader, choose, firmware_architecture};
 use super::replicate::install_on_array;
@@ -102,15 +101,12 @@ pub(super) fn first_loader(
 }
 
 fn read_loader(device: &Device, system: &SystemPartition, label: &str) -> io::Result<Option<Loader>> {
-    let read = || {
+    // The volume is tenant content.
+    guarded(|| {
         let window = Window::new(device, system.start, system.length);
         let volume = fatfs::FileSystem::new(window, fatfs::FsOptions::new())?;
         choose(&volume.root_dir(), firmware_architecture(std::env::consts::ARCH), label)
-    };
-    // The volume is tenant content and its parser was not written for hostile numbers; a panic of its is a damaged
-    // volume here, not the end of the agent.
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(io::Error::other("the file system is damaged")))
+    })
 }
 
 pub(super) fn install(

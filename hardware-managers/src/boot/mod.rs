@@ -16,5 +16,6 @@ mod report;
 
 pub(crate) use clean::STEPS;
 pub use error::BootEntryError;
+pub use fat::read_small_volume;
 pub use install::install_boot_entry;
 pub use report::{BootEntryOutcome, BootEntryReport, BootEntryRequest, BootOrderPolicy};

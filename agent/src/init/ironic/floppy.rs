@@ -1,77 +1,60 @@
 //! Parameters on a virtual floppy or stick: what Ironic has to say of a boot whose command line it cannot write (IPA
 //! contract §9.5).
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use fatfs::{FileSystem, FsOptions};
+use tacit_blockdev::{Access, Device};
+use tacit_hardware::read_small_volume;
 
-use super::super::console::say;
-use super::medium::removable;
-
-/// Label of a medium that Ironic makes for this, in lower case.
+/// Label of a medium that Ironic makes for this.
 const LABEL: &str = "ir-vfd-dev";
 /// In the model of a drive that a BMC lends, in lower case.
 const MODEL: &str = "virtual media";
 const FILE: &str = "parameters.txt";
 const LIMIT: u64 = 64 * 1024;
 
-/// The parameters as they stand there, from a device that can be taken out; nothing where there is no such medium.
-pub(super) fn parameters() -> Option<String> {
-    let blocks = Path::new("/sys/block");
-    removable(blocks).into_iter().find_map(|name| {
-        let model = fs::read_to_string(blocks.join(&name).join("device/model")).unwrap_or_default();
-        let lent = model.to_ascii_lowercase().contains(MODEL);
-        match read(&Path::new("/dev").join(&name), lent) {
-            Ok(Some(text)) => {
-                say(format!("parameters are on {name}"));
-                Some(text)
-            }
-            Ok(None) => None,
-            Err(error) => {
-                say(format!("{name}: {FILE}: {error}"));
-                None
-            }
-        }
-    })
+/// The parameters as they stand on the device `node`, whose folder in sysfs is `block`; nothing where it is something
+/// else than such a medium.
+///
+/// # Errors
+///
+/// `InvalidData` for what will not become better, else those of a device that may only have come a moment ago.
+pub(super) fn parameters(node: &Path, block: &Path) -> io::Result<Option<String>> {
+    let model = fs::read_to_string(block.join("device/model")).unwrap_or_default();
+    read(node, model.to_ascii_lowercase().contains(MODEL))
 }
 
 /// Of a FAT file system with Ironic's label, or with any where `any_label`.
 fn read(device: &Path, any_label: bool) -> io::Result<Option<String>> {
-    // Of a medium that is something else, this is an error, too.
-    let Ok(system) = FileSystem::new(File::open(device)?, FsOptions::new()) else { return Ok(None) };
-    let in_root = system.read_volume_label_from_root_dir()?;
-    let label = in_root.unwrap_or_else(|| system.volume_label());
-    if !any_label && label.trim().to_ascii_lowercase() != LABEL {
-        return Ok(None);
+    let device = Device::open(device, Access::Read).map_err(io::Error::other)?;
+    let wanted = |label: &str| any_label || label.eq_ignore_ascii_case(LABEL);
+    let Some(bytes) = read_small_volume(&device, FILE, LIMIT + 1, wanted)? else { return Ok(None) };
+    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidData, format!("{FILE}: {text}"));
+    if bytes.len() as u64 > LIMIT {
+        return Err(invalid("is too large"));
     }
-    let root = system.root_dir();
-    let file = match root.open_file(FILE) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut text = String::new();
-    if file.take(LIMIT + 1).read_to_string(&mut text)? as u64 > LIMIT {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "is too large"));
-    }
-    Ok(Some(text))
+    String::from_utf8(bytes).map(Some).map_err(|_| invalid("is no text"))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::fs::{File, OpenOptions};
+    use std::os::unix::fs::FileExt;
     use std::path::PathBuf;
     use std::process::Command;
+    use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
 
-    fn run(program: &str, arguments: &[&str]) {
+    pub(in super::super) fn run(program: &str, arguments: &[&str]) {
         let done = Command::new(program).args(arguments).output().unwrap();
         assert!(done.status.success(), "{program}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
-    fn floppy(folder: &Path, label: &str, content: Option<&[u8]>) -> PathBuf {
+    pub(in super::super) fn floppy(folder: &Path, label: &str, content: Option<&[u8]>) -> PathBuf {
         let image = folder.join("floppy");
         File::create(&image).unwrap().set_len(1440 * 1024).unwrap();
         let path = image.to_str().unwrap();
@@ -101,6 +84,28 @@ mod tests {
         assert!(read(&binary, false).is_err());
     }
 
+    /// The root folder's only cluster is followed by itself, and all of its entries are deleted ones.
+    fn endless(folder: &Path) -> PathBuf {
+        let image = folder.join("endless");
+        File::create(&image).unwrap().set_len(40 << 20).unwrap();
+        run("/usr/sbin/mkfs.vfat", &["-F", "32", "-s", "1", "-n", "ir-vfd-dev", image.to_str().unwrap()]);
+        let file = OpenOptions::new().read(true).write(true).open(&image).unwrap();
+        let number = |at: u64| {
+            let mut bytes = [0; 4];
+            file.read_exact_at(&mut bytes, at).unwrap();
+            u64::from(u32::from_le_bytes(bytes))
+        };
+        let (sector, reserved, table) = (number(11) & 0xFFFF, number(14) & 0xFFFF, number(36));
+        let root = number(44);
+        for copy in 0..2 {
+            let at = (reserved + copy * table) * sector + root * 4;
+            file.write_all_at(&u32::try_from(root).unwrap().to_le_bytes(), at).unwrap();
+        }
+        let data = (reserved + 2 * table + root - 2) * sector;
+        file.write_all_at(&vec![0xE5; sector as usize], data).unwrap();
+        image
+    }
+
     #[test]
     fn what_is_no_floppy() {
         let work = tempfile::tempdir().unwrap();
@@ -108,6 +113,31 @@ mod tests {
             let path = work.path().join(name);
             fs::write(&path, bytes).unwrap();
             assert_eq!(read(&path, true).unwrap(), None, "{name}");
+        }
+        let endless = endless(work.path());
+        let (done, read_done) = mpsc::channel();
+        std::thread::spawn(move || done.send(read(&endless, false)));
+        // Without a bound on what is read it is read for ever.
+        let read = read_done.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(read.unwrap_err().to_string().contains("do not come to an end"));
+    }
+
+    /// Every byte of the boot sector and of the tables' begin, one at a time, is something else.
+    #[test]
+    fn nothing_on_a_floppy_breaks_the_reader() {
+        let work = tempfile::tempdir().unwrap();
+        let image = floppy(work.path(), "ir-vfd-dev", Some(b"ipa-debug=1"));
+        let file = OpenOptions::new().read(true).write(true).open(&image).unwrap();
+        for at in (0..64).chain(510..520) {
+            let mut right = [0];
+            file.read_exact_at(&mut right, at).unwrap();
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                file.write_all_at(&[value], at).unwrap();
+                if let Ok(Some(text)) = read(&image, true) {
+                    assert!(text.len() <= 11, "{at}: {value}");
+                }
+            }
+            file.write_all_at(&right, at).unwrap();
         }
     }
 }

@@ -5,7 +5,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use tacit_protocol::network_data::NetworkData;
 
@@ -18,13 +17,15 @@ const NETWORK_DATA: &str = "openstack/latest/network_data.json";
 /// Where Ironic and operators put configuration files for IPA (IPA contract §9.5), in the order in which IPA reads them.
 const CONFIG_FOLDERS: [&str; 2] = ["etc/ironic-python-agent", "etc/ironic-python-agent.d"];
 const FILE_LIMIT: u32 = 1 << 20;
+/// Of configuration files, all of them together.
+const CONFIG_FILES: usize = 32;
+const CONFIG_BYTES: usize = 1 << 20;
 
 /// Disks at USB are virtual media up to this size.
 const USB_LIMIT_BYTES: u64 = 4 << 30;
 const SECTOR_BYTES: u64 = 512;
 /// SCSI's number for CD-ROM drives.
 const SCSI_ROM: &str = "5";
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the medium says.
 #[derive(Debug, Default)]
@@ -32,37 +33,17 @@ pub(super) struct Medium {
     pub(super) network_data: Option<NetworkData>,
     /// Unix time in seconds.
     pub(super) made_at: Option<i64>,
-    /// IPA's configuration files.
+    /// IPA's configuration files; none of a medium whose maker nobody named.
     pub(super) config_files: Vec<Vec<u8>>,
 }
 
-/// Waits for the medium, at most `limit`: drivers load meanwhile. `publisher` is `ir_pub_id`; without it any medium with
-/// Ironic's label will do.
-pub(super) fn wait_for(publisher: Option<&str>, limit: Duration) -> Option<Medium> {
-    let begun = Instant::now();
-    loop {
-        let devices = removable(Path::new("/sys/block"));
-        for name in &devices {
-            match open(&Path::new("/dev").join(name), publisher) {
-                Ok(Some(medium)) => {
-                    say(format!("Ironic's medium is in {name}"));
-                    return Some(medium);
-                }
-                Ok(None) => {}
-                Err(error) if begun.elapsed() >= limit => say(format!("{name}: {error}")),
-                // A drive that has only just come, or that is empty.
-                Err(_) => {}
-            }
-        }
-        if begun.elapsed() >= limit {
-            say(format!("Ironic's medium is in none of: {}", devices.join(", ")));
-            return None;
-        }
-        std::thread::sleep(PAUSE);
-    }
-}
-
-fn open(device: &Path, publisher: Option<&str>) -> io::Result<Option<Medium>> {
+/// Reads the medium in `device`. `publisher` is `ir_pub_id`; without it any medium with Ironic's label will do for the
+/// network's configuration, which is no secret and gives nobody a right.
+///
+/// # Errors
+///
+/// When it cannot be read, or is damaged.
+pub(super) fn open(device: &Path, publisher: Option<&str>) -> io::Result<Option<Medium>> {
     let Some(mut iso) = Iso::open(File::open(device)?)? else { return Ok(None) };
     let label = iso.label.to_ascii_lowercase();
     // Some makers of media write the publisher in capitals.
@@ -74,13 +55,42 @@ fn open(device: &Path, publisher: Option<&str>) -> io::Result<Option<Medium>> {
         Some(bytes) => Some(serde_json::from_slice(&bytes)?),
         None => None,
     };
-    let mut config_files = Vec::new();
-    for folder in CONFIG_FOLDERS {
-        for name in iso.names(folder)?.into_iter().filter(|name| name.ends_with(".conf")) {
-            config_files.extend(iso.read(&format!("{folder}/{name}"), FILE_LIMIT)?);
-        }
-    }
+    let config_files = if publisher.is_some() { config_files(&mut iso)? } else { Vec::new() };
     Ok(Some(Medium { network_data, made_at: iso.made_at, config_files }))
+}
+
+fn config_files(iso: &mut Iso<File>) -> io::Result<Vec<Vec<u8>>> {
+    let mut paths = Vec::new();
+    for folder in CONFIG_FOLDERS {
+        let names = iso.names(folder)?.into_iter().filter(|name| name.ends_with(".conf"));
+        paths.extend(names.map(|name| format!("{folder}/{name}")));
+    }
+    if paths.len() > CONFIG_FILES {
+        say(format!(
+            "of {} configuration files on the medium the first {CONFIG_FILES} are read",
+            paths.len()
+        ));
+    }
+    let mut files = Vec::new();
+    let mut left = CONFIG_BYTES;
+    for path in paths.iter().take(CONFIG_FILES) {
+        let file = match iso.read(path, FILE_LIMIT) {
+            Ok(Some(file)) => file,
+            Ok(None) => continue,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                say(format!("{error}; it is left out"));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(after) = left.checked_sub(file.len()) else {
+            say(format!("{path} and the files after it are left out: together they are too large"));
+            break;
+        };
+        left = after;
+        files.push(file);
+    }
+    Ok(files)
 }
 
 /// Writes the files below `folder`, under names of ours, readable by root alone.
@@ -172,8 +182,10 @@ mod tests {
         let kept = keep(&files, &work.path().join("kept")).unwrap();
         assert_eq!(kept.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), files);
         for publisher in [Some("one"), None] {
-            let data = open(&image, publisher).unwrap().unwrap().network_data.unwrap();
-            assert_eq!(data.links[0].id, "a");
+            let medium = open(&image, publisher).unwrap().unwrap();
+            assert_eq!(medium.network_data.unwrap().links[0].id, "a");
+            // Whose maker nobody named configures the network and nothing else: there may be a token in the files.
+            assert_eq!(medium.config_files.is_empty(), publisher.is_none());
         }
         assert!(open(&image, Some("two")).unwrap().is_none());
         make("VMEDIA_BOOT_ISO");
@@ -183,5 +195,27 @@ mod tests {
         fs::write(tree.join(NETWORK_DATA), "no json").unwrap();
         make("config-2");
         assert!(open(&image, Some("one")).is_err());
+    }
+
+    #[test]
+    fn configuration_files_are_few_and_small() {
+        let work = tempfile::tempdir().unwrap();
+        let folder = work.path().join("tree/etc/ironic-python-agent.d");
+        fs::create_dir_all(&folder).unwrap();
+        let image = work.path().join("medium.iso");
+        let sizes = |image: &Path| -> Vec<usize> {
+            let mut make = std::process::Command::new("xorrisofs");
+            make.args(["-quiet", "-r", "-V", "config-2", "-publisher", "one", "-o"]);
+            assert!(make.arg(image).arg(work.path().join("tree")).status().unwrap().success());
+            open(image, Some("one")).unwrap().unwrap().config_files.iter().map(Vec::len).collect()
+        };
+        for number in 0..CONFIG_FILES + 5 {
+            fs::write(folder.join(format!("{number:03}.conf")), vec![b'#'; number + 1]).unwrap();
+        }
+        assert_eq!(sizes(&image), (1..=CONFIG_FILES).collect::<Vec<_>>());
+        for number in 0..3 {
+            fs::write(folder.join(format!("{number:03}.conf")), vec![b'#'; CONFIG_BYTES / 2]).unwrap();
+        }
+        assert_eq!(sizes(&image), [CONFIG_BYTES / 2; 2]);
     }
 }

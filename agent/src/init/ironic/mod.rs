@@ -5,6 +5,7 @@ mod address;
 mod floppy;
 mod iso9660;
 mod medium;
+mod search;
 mod settings;
 
 pub(super) use settings::settings;

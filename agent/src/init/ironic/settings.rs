@@ -8,7 +8,8 @@ use tacit_protocol::network_data::NetworkData;
 
 use super::super::console::say;
 use super::super::network;
-use super::{address, floppy, medium};
+use super::search::{Devices, Found, search};
+use super::{address, medium};
 
 /// How long drivers and the BMC may take until the medium can be read.
 const MEDIUM_WAIT: Duration = Duration::from_secs(30);
@@ -30,17 +31,21 @@ pub(in crate::init) struct Settings {
     pub(in crate::init) config_files: Vec<PathBuf>,
 }
 
-/// Reads the command line, then the medium if the machine was booted from one; waits for drivers.
+/// Reads the command line, then the medium and the floppy if the machine was booted from one; waits for drivers.
 pub(in crate::init) fn settings() -> Settings {
-    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let line = fs::read("/proc/cmdline").unwrap_or_default();
+    let line = String::from_utf8_lossy(&line);
     // Without the word of the command line, what claims to be a medium may be a disk's content that somebody left.
     let from_media = value(&line, "boot_method") == Some("vmedia");
-    let from_medium = from_media
-        .then(|| medium::wait_for(value(&line, "ir_pub_id"), MEDIUM_WAIT))
-        .flatten()
-        .unwrap_or_default();
-    let parameters = from_media.then(floppy::parameters).flatten();
-    let network_data = from_medium.network_data.or_else(|| from_command_line(&line));
+    let Found { medium, parameters } = if from_media {
+        search(&Devices { blocks: "/sys/block".into(), nodes: "/dev".into() }, &line, MEDIUM_WAIT)
+    } else {
+        Found::default()
+    };
+    let from_medium = medium.unwrap_or_default();
+    let network_data = from_medium
+        .network_data
+        .or_else(|| from_parameters(&format!("{line} {}", parameters.as_deref().unwrap_or_default())));
     let parameters = keep_parameters(parameters.as_deref());
     let config_files =
         medium::keep(&from_medium.config_files, Path::new(KEPT_FILES)).unwrap_or_else(|error| {
@@ -61,7 +66,8 @@ fn keep_parameters(text: Option<&str>) -> Option<PathBuf> {
     }
 }
 
-fn from_command_line(line: &str) -> Option<NetworkData> {
+/// Of the command line, and over it of the floppy.
+fn from_parameters(line: &str) -> Option<NetworkData> {
     let wish = value(line, "ip")?;
     let named = value(line, "BOOTIF").and_then(address::boot_mac);
     let Some(mac) = named.or_else(|| network::only_card(CARD_WAIT)) else {
@@ -72,7 +78,7 @@ fn from_command_line(line: &str) -> Option<NetworkData> {
 }
 
 /// The last value of a parameter, as the kernel has it.
-fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
     line.split_whitespace().rev().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
 }
 
