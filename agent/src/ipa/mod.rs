@@ -7,6 +7,7 @@ mod lookup;
 mod options;
 mod start;
 mod table;
+mod values;
 
 pub use face::IpaFace;
 pub use lookup::{Lookup, LookupError};

@@ -1,10 +1,12 @@
 //! IPA's options (IPA contract §9.1), each with its kernel parameter and what becomes of it here.
 
+use super::values::Shape;
+
 /// What an option is to this agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
-    /// Taken.
-    Taken,
+    /// Taken, as far as its value makes sense.
+    Taken(Shape),
     /// Accepted and without effect, for this reason.
     Ignored(&'static str),
 }
@@ -24,8 +26,13 @@ const DISKS: Use = Use::Ignored("commands wait for the drivers of all devices th
 const ALWAYS: Use = Use::Ignored("always done; it cannot be switched off");
 const KNOBS: Use = Use::Ignored("asked for by the node's driver_internal_info, not by its ramdisk");
 
+/// With a value of any kind: the readers of these refuse what makes no sense.
 const fn taken(name: &'static str, parameter: &'static str) -> Known {
-    Known { name, parameter, what: Use::Taken }
+    taken_as(Shape::Text, name, parameter)
+}
+
+const fn taken_as(shape: Shape, name: &'static str, parameter: &'static str) -> Known {
+    Known { name, parameter, what: Use::Taken(shape) }
 }
 
 const fn ignored(name: &'static str, parameter: &'static str, what: Use) -> Known {
@@ -57,10 +64,10 @@ pub(super) const OPTIONS: &[Known] = &[
     ignored("network_interface", "ipa-network-interface", NEVER_CALLS),
     ignored("lookup_timeout", "ipa-lookup-timeout", NEVER_CALLS),
     ignored("lookup_interval", "ipa-lookup-interval", NEVER_CALLS),
-    taken("lldp_timeout", "ipa-lldp-timeout"),
-    taken("collect_lldp", "ipa-collect-lldp"),
+    taken_as(Shape::LldpSeconds, "lldp_timeout", "ipa-lldp-timeout"),
+    taken_as(Shape::Flag, "collect_lldp", "ipa-collect-lldp"),
     ignored("inspection_callback_url", "ipa-inspection-callback-url", NEVER_CALLS),
-    taken("inspection_collectors", "ipa-inspection-collectors"),
+    taken_as(Shape::Collectors, "inspection_collectors", "ipa-inspection-collectors"),
     ignored("inspection_dhcp_wait_timeout", "ipa-inspection-dhcp-wait-timeout", NEVER_CALLS),
     ignored("inspection_dhcp_all_interfaces", "ipa-inspection-dhcp-all-interfaces", NEVER_CALLS),
     ignored(
@@ -82,10 +89,14 @@ pub(super) const OPTIONS: &[Known] = &[
     taken("agent_token", "ipa-agent-token"),
     taken("image_server_user", "ipa-image-server-user"),
     taken("image_server_password", "ipa-image-server-password"),
-    taken("image_server_auth_strategy", "ipa-image-server-auth-strategy"),
-    taken("image_download_connection_timeout", "ipa-image-download-connection-timeout"),
-    taken("image_download_connection_retries", "ipa-image-download-connection-retries"),
-    taken("image_download_connection_retry_interval", "ipa-image-download-connection-retry-interval"),
+    taken_as(Shape::Authentication, "image_server_auth_strategy", "ipa-image-server-auth-strategy"),
+    taken_as(Shape::Count, "image_download_connection_timeout", "ipa-image-download-connection-timeout"),
+    taken_as(Shape::Count, "image_download_connection_retries", "ipa-image-download-connection-retries"),
+    taken_as(
+        Shape::Count,
+        "image_download_connection_retry_interval",
+        "ipa-image-download-connection-retry-interval",
+    ),
     ignored(
         "image_download_max_duration",
         "ipa-image-download-max-duration",
@@ -97,26 +108,26 @@ pub(super) const OPTIONS: &[Known] = &[
         "ipa-enable-vlan-interfaces",
         Use::Ignored("VLANs come from network_data"),
     ),
-    taken("ignore_bootloader_failure", "ipa-ignore-bootloader-failure"),
+    taken_as(Shape::Flag, "ignore_bootloader_failure", "ipa-ignore-bootloader-failure"),
     ignored("inject_files_priority", "ipa-inject-files-priority", KNOBS),
     ignored("guard_special_filesystems", "ipa-guard-special-filesystems", ALWAYS),
     ignored("enable_discard_erase", "ipa-enable-discard-erase", KNOBS),
-    taken("md5_enabled", ""),
+    taken_as(Shape::Flag, "md5_enabled", ""),
     ignored("http_request_timeout", "ipa-http-request-timeout", NEVER_CALLS),
-    taken("config_drive_rebuild", ""),
+    taken_as(Shape::Flag, "config_drive_rebuild", ""),
     ignored("disable_deep_image_inspection", "", ALWAYS),
     ignored(
         "permitted_image_formats",
         "",
         Use::Ignored("raw and qcow2, compressed or not; all others are refused"),
     ),
-    taken("disable_bootc_deploy", ""),
+    taken_as(Shape::Flag, "disable_bootc_deploy", ""),
     ignored(
         "enable_bios_bootloader_install",
         "",
         Use::Ignored("nothing of an image is ever run (CVE-2026-43003)"),
     ),
-    taken("debug", "ipa-debug"),
+    taken_as(Shape::Flag, "debug", "ipa-debug"),
     ignored("use_mdns", "ipa-use-mdns", NEVER_CALLS),
     // Of the ramdisk's kernel, not of IPA; read by who boots.
     taken("bootif", "BOOTIF"),
