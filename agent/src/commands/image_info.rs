@@ -41,6 +41,19 @@ pub(super) fn validate(image_info: &Value, policy: &ImagePolicy) -> Result<(), C
     own_fields(&info, policy)
 }
 
+/// The config drive beside an `image_info`.
+///
+/// # Errors
+///
+/// `InvalidCommandParamsError` for what is neither text nor left out: nothing that was given is dropped in silence.
+pub(super) fn config_drive(given: Option<&Value>) -> Result<Option<&str>, CommandError> {
+    match given {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(CommandError::invalid_params("'configdrive' must be a string.")),
+    }
+}
+
 fn digest_fields(image_info: &Value, policy: &ImagePolicy) -> Result<(), CommandError> {
     let given = |field: &str| image_info.get(field).filter(|value| !value.is_null());
     // As Python has it: an empty text is as good as none.
@@ -133,6 +146,18 @@ mod tests {
         plain(&json!({"bmap_url": "http://h/i.bmap", "bmap_checksum": "a"})).unwrap();
         let keys = ImagePolicy { image_signature_keys: vec!["RW".into()], ..ImagePolicy::default() };
         with(&json!({"image_signature": "http://h/i.minisig"}), &keys).unwrap();
+    }
+
+    #[test]
+    fn a_config_drive_is_text_or_none() {
+        let text = json!("H4sI");
+        assert_eq!(config_drive(None).unwrap(), None);
+        assert_eq!(config_drive(Some(&json!(null))).unwrap(), None);
+        assert_eq!(config_drive(Some(&text)).unwrap(), Some("H4sI"));
+        for wrong in [json!({"meta_data": {}}), json!([]), json!(5), json!(true), json!(false)] {
+            let error = config_drive(Some(&wrong)).unwrap_err();
+            assert_eq!(error.error.class, "InvalidCommandParamsError", "{wrong}");
+        }
     }
 
     #[test]

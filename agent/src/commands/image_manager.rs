@@ -8,7 +8,7 @@ use tacit_hardware::{HardwareManager, StepContext, StepError, SupportLevel};
 use tacit_model::Step;
 use tacit_protocol::error::DiskState;
 
-use super::write_image;
+use super::{image_info, write_image};
 use crate::agent::Agent;
 use crate::jobs::CommandError;
 
@@ -27,10 +27,11 @@ impl ImagingHardwareManager {
     fn write(&self, context: &StepContext<'_>) -> Result<Value, CommandError> {
         let agent = self.agent.upgrade().ok_or_else(|| CommandError::execution("the agent is ending"))?;
         let job = agent.current().ok_or_else(|| CommandError::execution("no operation is running"))?;
-        let image_info = context.args.get("image_info").unwrap_or(&Value::Null);
-        let configdrive = context.args.get("configdrive").and_then(Value::as_str);
-        let text = super::image_info::validate(image_info, &agent.image_policy())
-            .and_then(|()| write_image::run(&agent, &job, context.node, image_info, configdrive))
+        let info = context.args.get("image_info").unwrap_or(&Value::Null);
+        let configdrive = context.args.get("configdrive");
+        let text = image_info::validate(info, &agent.image_policy())
+            .and_then(|()| image_info::config_drive(configdrive))
+            .and_then(|configdrive| write_image::run(&agent, &job, context.node, info, configdrive))
             .inspect_err(|error| job.set_failure(error.clone()))?;
         Ok(json!({"result": format!("prepare_image: {text}")}))
     }

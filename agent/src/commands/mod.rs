@@ -15,6 +15,7 @@ mod logs;
 mod node_info;
 mod rescue_user;
 mod root_device;
+mod secrets;
 mod signature;
 mod standby;
 mod start;

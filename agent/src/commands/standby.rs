@@ -3,17 +3,17 @@
 use serde_json::Value;
 
 use super::table::Call;
-use super::{steps, write_image};
+use super::{image_info, steps, write_image};
 use crate::jobs::CommandError;
 use crate::power::Leave;
 
 /// Asynchronous: writes an image as the `write_image` step does, with the node that was told last.
 pub(super) fn prepare_image(call: &Call<'_>) -> Result<Value, CommandError> {
-    let image_info = call.params.get("image_info").unwrap_or(&Value::Null);
-    let configdrive = call.params.get("configdrive").and_then(Value::as_str);
+    let info = call.params.get("image_info").unwrap_or(&Value::Null);
+    let configdrive = image_info::config_drive(call.params.get("configdrive"))?;
     let node = call.agent.node();
     call.agent.managers.ready(&node).map_err(|error| steps::from_step("prepare_image", &error))?;
-    write_image::run(call.agent, call.job, &node, image_info, configdrive).map(Value::String)
+    write_image::run(call.agent, call.job, &node, info, configdrive).map(Value::String)
 }
 
 /// Everything written is on its disk.

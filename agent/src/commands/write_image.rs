@@ -64,8 +64,9 @@ pub(super) fn run(
     let observer = ImagingObserver { job, device: disk.clone() };
     let written = write_image(request, &WatchedDisk { device, job }, &observer)
         .map_err(|error| from_imaging(&error))?;
+    let uefi = info.partition.deploy_boot_mode.as_deref() == Some("uefi");
     let deployed = describe(info.id, disk, &written);
-    let text = sentence(&deployed);
+    let text = sentence(&deployed, uefi);
     agent.set_deployed(Some(deployed));
     Ok(text)
 }
@@ -115,9 +116,13 @@ fn partition_path(device: &str, number: u32) -> String {
     format!("{device}{separator}{number}")
 }
 
-fn sentence(deployed: &Deployed) -> String {
-    let root = deployed.uuids["root uuid"].as_str().unwrap_or_default();
-    format!("image ({}) written to device {} root_uuid={root}", deployed.image_id, deployed.device)
+/// IPA's words. The EFI system partition is told of only where Ironic said that the firmware is UEFI.
+fn sentence(deployed: &Deployed, uefi: bool) -> String {
+    let uuid = |name: &str| deployed.uuids.get(name).and_then(Value::as_str);
+    let root = uuid("root uuid").unwrap_or_default();
+    let esp = uuid("efi system partition uuid").filter(|_| uefi);
+    let esp = esp.map(|uuid| format!(" efi_system_partition_uuid={uuid}")).unwrap_or_default();
+    format!("image ({}) written to device {} root_uuid={root}{esp}", deployed.image_id, deployed.device)
 }
 
 #[cfg(test)]
@@ -128,5 +133,17 @@ mod tests {
     fn partitions_are_named_as_the_kernel_does() {
         assert_eq!(partition_path("/dev/sda", 2), "/dev/sda2");
         assert_eq!(partition_path("/dev/nvme0n1", 2), "/dev/nvme0n1p2");
+    }
+
+    #[test]
+    fn the_sentence_is_ipas() {
+        let mut deployed =
+            Deployed { image_id: "i".into(), device: "/dev/sda".into(), ..Deployed::default() };
+        deployed.uuids.insert("root uuid".into(), json!("r"));
+        let plain = "image (i) written to device /dev/sda root_uuid=r";
+        assert_eq!(sentence(&deployed, true), plain);
+        deployed.uuids.insert("efi system partition uuid".into(), json!("e"));
+        assert_eq!(sentence(&deployed, false), plain);
+        assert_eq!(sentence(&deployed, true), format!("{plain} efi_system_partition_uuid=e"));
     }
 }

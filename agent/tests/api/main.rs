@@ -12,5 +12,6 @@ mod managers;
 mod operations;
 mod recorded;
 mod restart;
+mod suites;
 mod trust;
 mod vouched;

@@ -5,9 +5,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::WantsClientCert;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned, SupportedCipherSuite,
+    SupportedProtocolVersion,
+};
 use serde_json::Value;
 
 use super::Identity;
@@ -56,14 +62,22 @@ impl Answer {
     }
 }
 
+fn trusting(
+    authority: &str,
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+}
+
 impl Caller {
     pub(crate) fn new(address: SocketAddr, authority: &str, identity: Option<&Identity>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_protocol_versions(rustls::ALL_VERSIONS)
-            .unwrap()
-            .with_root_certificates(roots);
+        let builder = trusting(authority, default_provider(), rustls::ALL_VERSIONS);
         let config = match identity {
             None => builder.with_no_client_auth(),
             Some(identity) => builder
@@ -74,6 +88,13 @@ impl Caller {
                 .unwrap(),
         };
         Self { address, config: Arc::new(config) }
+    }
+
+    /// Who speaks nothing but this suite.
+    pub(crate) fn with_suite(address: SocketAddr, authority: &str, suite: SupportedCipherSuite) -> Self {
+        let provider = CryptoProvider { cipher_suites: vec![suite], ..default_provider() };
+        let builder = trusting(authority, provider, &[suite.version()]);
+        Self { address, config: Arc::new(builder.with_no_client_auth()) }
     }
 
     pub(crate) fn connect(&self) -> io::Result<TlsStream> {

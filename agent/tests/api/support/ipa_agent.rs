@@ -31,6 +31,12 @@ impl IpaAgent {
         Self::start(tempfile::tempdir().unwrap(), arguments.map(|word| (*word).to_owned()).collect())
     }
 
+    /// With the certificate and the key in these files.
+    pub(crate) fn over_tls(certificate: &str, key: &str) -> Self {
+        let arguments = ["--agent-token", TOKEN, "--tls-cert", certificate, "--tls-key", key];
+        Self::start(tempfile::tempdir().unwrap(), arguments.map(str::to_owned).to_vec())
+    }
+
     /// With a certificate of its own, and the kernel parameters of a boot.
     pub(crate) fn with_bridge(bridge: &Authority, parameters: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
