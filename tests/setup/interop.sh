@@ -1,8 +1,9 @@
 #!/bin/bash
 # What the interoperability tests need besides `make setup`: stock Ironic in a virtual environment of its own, what Ironic
-# makes boot media with, and the boot loader that an operator gives to Ironic for them.  ->  .cache/interop
+# makes boot media with, the boot loader that an operator gives to Ironic for them, and what boots machines by network.
+# ->  .cache/interop
 . "$(dirname "$0")/env.sh"
-"$SETUP/packages.sh" genisoimage grub-efi-amd64-bin grub-common mtools dosfstools openssh-client
+"$SETUP/packages.sh" genisoimage dnsmasq-base ipxe grub-efi-amd64-bin grub-common mtools dosfstools openssh-client
 out=$CACHE/interop
 venv=$out/ironic
 python=/usr/bin/python3

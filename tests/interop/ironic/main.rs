@@ -2,6 +2,7 @@
 //! its settings is there for us. Ironic makes the virtual media, leads the agent, and boots the disk.
 
 mod bridge;
+mod network_boot;
 mod ramdisk;
 mod record;
 mod site;
@@ -11,10 +12,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use network_boot::NetworkBoot;
 use serde_json::json;
 use site::{MIB, Site};
 use stock::Access;
-use tacit_tests::lab::run;
+use tacit_tests::lab::{HOST_ADDRESS, run};
 
 /// The rescue user's.
 const PASSWORD: &str = "a-tenants-password";
@@ -103,7 +105,22 @@ fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
             ensure!(site.begins_blank()?, "the partition table is still there");
             Ok(())
         })?;
-        stages.run("silence", || site.was_silent())
+        stages.run("silence", || site.was_silent())?;
+
+        // The same two files by iPXE: no medium, no token but that which the bridge is told. The firmware asks for an
+        // address; the ramdisk has it from its command line.
+        let _network_boot = stages.run("DHCP and TFTP up", || NetworkBoot::start(&site.lab))?;
+        let mark = site.lab.serial.mark();
+        stages.run("deploy by network boot", || {
+            let address = format!("%default% ip={}::{HOST_ADDRESS}:255.255.255.0", site.lab.server.address);
+            site.choose_image(&site.lab.images.url("tiny.raw"))?;
+            site.ironic.set(&[
+                ("boot_interface", json!("ipxe")),
+                ("driver_info/kernel_append_params", json!(address)),
+            ])?;
+            site.reach("active", json!({}), "active").map(drop)
+        })?;
+        stages.run("boot from disk after network boot", || site.booted("tiny", mark))
     })
 }
 

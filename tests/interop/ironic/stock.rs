@@ -11,7 +11,7 @@ use tacit_tests::lab::{HOST_ADDRESS, Lab, Network, Process, run};
 use tacit_tests::workspace;
 
 pub(crate) const URL: &str = "http://127.0.0.1:6385";
-const WWW_PORT: u16 = 8089;
+pub(crate) const WWW_PORT: u16 = 8089;
 const SETTINGS: &str = include_str!("ironic.conf");
 /// How long a node may be locked by what Ironic does of itself.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
@@ -228,7 +228,7 @@ fn users_file() -> Result<String> {
     Ok(format!("{USER}:{}", run(hash).context("hashing Ironic's password")?.replace("$2b$", "$2y$")))
 }
 
-fn www_url() -> String {
+pub(crate) fn www_url() -> String {
     format!("http://{HOST_ADDRESS}:{WWW_PORT}")
 }
 

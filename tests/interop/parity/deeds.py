@@ -61,6 +61,10 @@ def writing(server):
     yield command("image.install_bootloader", {"root_uuid": None})
     yield command("image.install_bootloader", {"root_uuid": "6e0a9d5c-0000-0000-0000-000000000000"})
     yield command("image.install_bootloader", {"root_uuid": "6e0a9d5c-0000-0000-0000-000000000000", "ignore_bootloader_failure": True})
+    yield command("standby.prepare_image", image(server, "efi.raw", id="efi", deploy_boot_mode="uefi"), "an image with an EFI system partition")
+    yield command("standby.get_partition_uuids", {}, "what is there of an EFI system partition")
+    yield command("standby.prepare_image", image(server, "tiny.raw", id="drive") | {"configdrive": {"meta_data": {}}}, "a config drive that is no text")
+    yield command("standby.prepare_image", image(server, "tiny.raw", id="drive") | {"configdrive": 5}, "a config drive that is a number")
 
 
 def while_busy(server):

@@ -11,12 +11,15 @@ TINY_BYTES = 8 << 20
 
 
 def make(folder):
-    """A disk with a GPT and one partition, the same byte for byte each time, and junk without partitions."""
+    """Disks with a GPT and one partition, the same byte for byte each time, and junk without partitions."""
     tiny = pathlib.Path(folder, "tiny.raw")
     with open(tiny, "wb") as file:
         file.truncate(TINY_BYTES)
     guids = ["--disk-guid=6E0A9D5C-1111-4111-8111-111111111111", "--partition-guid=1:6E0A9D5C-2222-4222-8222-222222222222"]
     subprocess.run(["sgdisk", "--new=1:2048:+4M", *guids, tiny], check=True, capture_output=True)
+    efi = pathlib.Path(folder, "efi.raw")
+    efi.write_bytes(tiny.read_bytes())
+    subprocess.run(["sgdisk", "--typecode=1:EF00", efi], check=True, capture_output=True)
     pathlib.Path(folder, "slow.raw").write_bytes(tiny.read_bytes())
     pathlib.Path(folder, "junk.raw").write_bytes(b"neither table nor system " * 40000)
 

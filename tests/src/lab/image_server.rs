@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::HOST_ADDRESS;
 use super::libvirt::path_with_sbin;
-use super::network::Network;
+use super::network::{Network, Port};
 use super::process::{Process, run};
 use super::record::Record;
 use crate::workspace;
@@ -86,7 +86,7 @@ http {{
 
     /// Lets the node open connections to it, as an agent without lent connections must.
     pub fn let_the_node_fetch(&self) -> Result<()> {
-        self.network.let_the_node_reach(PORT)
+        self.network.let_the_node_reach(Port::Tcp(PORT))
     }
 
     /// Gone at once: open answers break off, new connections are refused.

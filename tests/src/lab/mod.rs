@@ -20,7 +20,7 @@ pub use command_line::CommandLine;
 pub use conductor::Conductor;
 pub use image_server::{Access, ImageServer};
 pub use link::LinkWatch;
-pub use network::Network;
+pub use network::{Network, Port};
 pub use power::{PowerChange, PowerWatch};
 pub use process::{Process, run, tail};
 pub use record::clean_leftovers;

@@ -14,6 +14,13 @@ pub(super) const BRIDGE: &str = "lab0";
 /// The host's end of the node's link.
 pub(super) const TAP: &str = "node0";
 
+/// A port of the host.
+#[derive(Clone, Copy, Debug)]
+pub enum Port {
+    Tcp(u16),
+    Udp(u16),
+}
+
 /// A network namespace.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -73,11 +80,15 @@ impl Network {
         run(nft).context("loading the packet filter's rules").map(drop)
     }
 
-    /// From now on the node may open connections to this TCP port of the host; they are not counted.
-    pub(super) fn let_the_node_reach(&self, port: u16) -> Result<()> {
+    /// From now on the node may begin conversations at this port of the host; they are not counted.
+    pub fn let_the_node_reach(&self, port: Port) -> Result<()> {
+        let (protocol, number) = match port {
+            Port::Tcp(number) => ("tcp", number),
+            Port::Udp(number) => ("udp", number),
+        };
         let mut nft = self.command("nft");
         nft.args(["insert", "rule", "inet", "lab", "incoming", "iifname", BRIDGE]);
-        nft.args(["tcp", "dport", &port.to_string(), "accept"]);
+        nft.args([protocol, "dport", &number.to_string(), "accept"]);
         run(nft).context("opening a port to the node").map(drop)
     }
 

@@ -1,4 +1,4 @@
-//! The virtual server: UEFI firmware, two emulated CPUs, an empty disk, one network card.
+//! The virtual server: UEFI firmware, two emulated CPUs, an empty disk, one network card, a clock that forgets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,9 @@ use super::{NODE_ADDRESS, NODE_MAC};
 /// What the firmware's tables say; the conductor recognises the machine by it.
 pub(super) const SYSTEM_UUID: &str = "7ac17000-2222-4333-8444-555555555501";
 pub(super) const SYSTEM_SERIAL: &str = "TACITLAB0001";
+
+/// What its clock reads at every start: 2000-01-01, as when its battery is dead.
+const CLOCK: u32 = 946_684_800;
 
 /// A defined domain; its BMC is a [`super::Bmc`].
 #[derive(Debug)]
@@ -74,7 +77,7 @@ impl VirtualServer {
   <os><type arch='x86_64' machine='q35'>hvm</type>
     <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>
     <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>{nvram}</nvram><smbios mode='sysinfo'/></os>
-  <features><acpi/></features><cpu mode='maximum'/>
+  <features><acpi/></features><cpu mode='maximum'/><clock offset='absolute' start='{CLOCK}'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
     <controller type='sata' index='0'/>
