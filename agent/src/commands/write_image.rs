@@ -32,6 +32,8 @@ pub(super) fn run(
         .is_partition_image()
         .then(|| layout(&info.partition, node, agent.machine.is_uefi()))
         .transpose()?;
+    // Of whole-disk images IPA knows none.
+    let tells_esp = info.is_partition_image() && info.partition.deploy_boot_mode.as_deref() == Some("uefi");
     let sources = urls
         .into_iter()
         .map(|url| Box::new(HttpSource::new(fetcher.clone(), url)) as Box<dyn Source>)
@@ -64,9 +66,8 @@ pub(super) fn run(
     let observer = ImagingObserver { job, device: disk.clone() };
     let written = write_image(request, &WatchedDisk { device, job }, &observer)
         .map_err(|error| from_imaging(&error))?;
-    let uefi = info.partition.deploy_boot_mode.as_deref() == Some("uefi");
     let deployed = describe(info.id, disk, &written);
-    let text = sentence(&deployed, uefi);
+    let text = sentence(&deployed, tells_esp);
     agent.set_deployed(Some(deployed));
     Ok(text)
 }
@@ -116,11 +117,11 @@ fn partition_path(device: &str, number: u32) -> String {
     format!("{device}{separator}{number}")
 }
 
-/// IPA's words. The EFI system partition is told of only where Ironic said that the firmware is UEFI.
-fn sentence(deployed: &Deployed, uefi: bool) -> String {
+/// IPA's words. The EFI system partition is told of for partition images only, where Ironic said that the firmware is UEFI.
+fn sentence(deployed: &Deployed, tells_esp: bool) -> String {
     let uuid = |name: &str| deployed.uuids.get(name).and_then(Value::as_str);
     let root = uuid("root uuid").unwrap_or_default();
-    let esp = uuid("efi system partition uuid").filter(|_| uefi);
+    let esp = uuid("efi system partition uuid").filter(|_| tells_esp);
     let esp = esp.map(|uuid| format!(" efi_system_partition_uuid={uuid}")).unwrap_or_default();
     format!("image ({}) written to device {} root_uuid={root}{esp}", deployed.image_id, deployed.device)
 }
