@@ -158,6 +158,17 @@ fn a_killed_bridge_goes_on_and_a_killed_agent_fails_the_deployment() -> Result<(
             ensure!(site.begins_blank()?, "what was broken off can boot");
             Ok(())
         })?;
+        stages.run("kill -9 of the agent in a step: deploy failed", || {
+            let step = json!({"interface": "deploy", "step": "kill_agent", "priority": 95, "args": {}});
+            site.ironic.provision("active", json!({"deploy_steps": [step]}))?;
+            site.ironic.wait_for("deploy failed", site::A_BOOT)?;
+            let reason = site
+                .ironic
+                .wait_for_note("interrupted by a restart of the agent", Duration::from_secs(60))?;
+            eprintln!("Ironic's reason: {reason}");
+            ensure!(site.begins_blank()?, "there was a step after the one that was broken off");
+            Ok(())
+        })?;
         stages.run("silence", || site.was_silent())?;
 
         // From here on the node fetches its image itself: it may reach the image server, and nobody else.

@@ -8,6 +8,7 @@ use tacit_tests::lab::run;
 use tacit_tests::workspace;
 
 const RESCUE: &str = include_str!("rescue.sh");
+const SABOTEUR: &str = include_str!("saboteur.sh");
 
 /// Builds `deploy_kernel` and `deploy_ramdisk` into `folder`; returns their names.
 pub(crate) fn build(authority: &str, folder: &Path) -> Result<[&'static str; 2]> {
@@ -27,6 +28,9 @@ pub(crate) fn build(authority: &str, folder: &Path) -> Result<[&'static str; 2]>
     let rescue = folder.join("rescue");
     std::fs::write(&rescue, RESCUE).context("writing the rescue program")?;
     command.arg("--rescue").arg(&rescue);
+    let saboteur = folder.join("saboteur");
+    std::fs::write(&saboteur, SABOTEUR).context("writing a hardware manager")?;
+    command.arg("--hardware-manager").arg(&saboteur);
     for program in ["bin/busybox", "sbin/dropbear"] {
         command.args(["--program", program]);
     }
