@@ -26,6 +26,9 @@ pub enum Closed {
 struct Kept {
     boot_id: String,
     token: Option<String>,
+    /// The token came over the network.
+    #[serde(default)]
+    given: bool,
     closed: Option<Closed>,
 }
 
@@ -53,7 +56,7 @@ impl Access {
             .filter(|kept| kept.boot_id == boot_id);
         let kept = match earlier {
             Some(kept) => Kept { token: kept.token.or(token), ..kept },
-            None => Kept { boot_id: boot_id.to_owned(), token, closed: None },
+            None => Kept { boot_id: boot_id.to_owned(), token, given: false, closed: None },
         };
         let closed = watch::Sender::new(kept.closed);
         Self { path, kept: Mutex::new(kept), closed }
@@ -73,6 +76,12 @@ impl Access {
         self.lock().token.clone()
     }
 
+    /// Whether the token is the one that the agent began this boot with.
+    pub fn has_mediums_token(&self) -> bool {
+        let kept = self.lock();
+        kept.token.is_some() && !kept.given
+    }
+
     /// From the next request on only this token is right.
     ///
     /// # Errors
@@ -80,7 +89,7 @@ impl Access {
     /// When it cannot be kept; then the old one stays.
     pub fn replace_token(&self, token: &str) -> io::Result<()> {
         let mut kept = self.lock();
-        let new = Kept { token: Some(token.to_owned()), ..kept.clone() };
+        let new = Kept { token: Some(token.to_owned()), given: true, ..kept.clone() };
         self.save(&new)?;
         *kept = new;
         Ok(())
@@ -156,6 +165,7 @@ mod tests {
         access.replace_token("new").unwrap();
         for access in [access, Access::new(directory.path(), "boot", Some("old".into()))] {
             assert!(access.permits("new") && !access.permits("old"));
+            assert!(!access.has_mediums_token());
         }
         assert!(Access::new(directory.path(), "another boot", Some("old".into())).permits("old"));
     }
@@ -164,8 +174,13 @@ mod tests {
     fn the_first_token_is_taken_and_no_second_one() {
         let directory = tempfile::tempdir().unwrap();
         let access = Access::new(directory.path(), "boot", None);
+        assert!(!access.has_mediums_token());
         assert!(access.take_token("first").unwrap());
         assert!(access.take_token("first").unwrap());
+        assert!(!access.has_mediums_token());
+        let medium = Access::new(&directory.path().join("medium"), "boot", Some("m".into()));
+        assert!(medium.take_token("m").unwrap());
+        assert!(medium.has_mediums_token());
         assert!(!access.take_token("second").unwrap());
         assert!(access.permits("first") && !access.permits("second"));
     }

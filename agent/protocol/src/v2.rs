@@ -70,6 +70,9 @@ pub enum Trust {
 pub struct Ipa {
     /// `ipa-agent-token` of the boot medium or what a bridge gave; nothing after a network boot.
     pub agent_token: Option<String>,
+    /// The token was on the boot medium: Ironic gave it to this machine alone. Not so where it came over the network.
+    #[serde(default)]
+    pub from_medium: bool,
     /// The certificate that the agent shows, PEM: Ironic's `agent_verify_ca`.
     pub certificate: String,
 }

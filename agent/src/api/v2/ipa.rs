@@ -15,7 +15,11 @@ pub(super) async fn show(State(agent): State<Arc<Agent>>) -> Response<Body> {
     match agent.ipa() {
         Some(ipa) => respond(
             StatusCode::OK,
-            &Ipa { agent_token: agent.access.token(), certificate: ipa.certificate.clone() },
+            &Ipa {
+                agent_token: agent.access.token(),
+                from_medium: agent.access.has_mediums_token(),
+                certificate: ipa.certificate.clone(),
+            },
         ),
         None => fault::not_found(),
     }
