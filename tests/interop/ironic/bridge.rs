@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use tacit_tests::lab::{Lab, Process, run};
 use tacit_tests::workspace;
 
+use super::keystone;
 use super::stock::{self, Access};
 
 const PROXY: &str = "127.0.0.1:6390";
@@ -23,24 +24,27 @@ pub(crate) struct Bridge {
 }
 
 impl Bridge {
-    /// Starts a bridge for the lab's one node: named in its settings, or discovered where Ironic asks for a password.
+    /// Starts a bridge for the lab's one node: named in its settings, or discovered where Keystone knows the bridge.
     pub(crate) fn start(lab: &Lab, node: &str, access: Access) -> Result<Self> {
         let files = lab.files().join("bridge");
         fs::create_dir_all(&files).context("making the bridge's folder")?;
         let password = files.join("password");
-        fs::write(&password, format!("{}\n", stock::PASSWORD)).context("writing Ironic's password")?;
+        fs::write(&password, format!("{}\n", stock::PASSWORD)).context("writing the bridge's password")?;
         let (auth, nodes) = match access {
-            Access::Open => (
+            // Which nodes wait it cannot know.
+            Access::Password => (
                 String::new(),
                 format!(
                     "[[node]]\nuuid = '{node}'\naddress = '{}'\nmacs = ['{}']\nsystem_uuid = '{}'\n",
                     lab.server.address, lab.server.mac, lab.server.uuid,
                 ),
             ),
-            Access::Password => (
+            Access::Keystone => (
                 format!(
-                    "auth = {{ type = 'http_basic', username = '{}', password_file = '{}' }}\n",
-                    stock::USER,
+                    "auth = {{ type = 'keystone', auth_url = '{}/v3', username = '{}', password_file = '{}', \
+                     project = 'service' }}\n",
+                    keystone::URL,
+                    keystone::BRIDGE,
                     password.display(),
                 ),
                 "[discovery]\naddress_field = 'driver_info/agent_address'\n".to_owned(),

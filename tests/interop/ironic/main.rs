@@ -2,6 +2,7 @@
 //! its settings is there for us. Ironic makes the virtual media, leads the agent, and boots the disk.
 
 mod bridge;
+mod keystone;
 mod network_boot;
 mod ramdisk;
 mod record;
@@ -32,7 +33,7 @@ const OF_A_DEPLOYMENT: [&str; 5] = [
 
 #[test]
 fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
-    Site::run("ironic", Access::Open, |site, stages| {
+    Site::run("ironic", Access::Password, |site, stages| {
         stages.run("inspect", || {
             site.reach("inspect", json!({}), "manageable")?;
             let inventory = site.ironic.inventory()?.to_string();
@@ -126,7 +127,7 @@ fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
 
 #[test]
 fn a_killed_bridge_goes_on_and_a_killed_agent_fails_the_deployment() -> Result<()> {
-    Site::run("ironic, killed", Access::Password, |site, stages| {
+    Site::run("ironic, killed", Access::Keystone, |site, stages| {
         stages.run("provide without cleaning", || {
             site.ironic.set(&[("automated_clean", json!(false))])?;
             site.reach("provide", json!({}), "available")

@@ -6,53 +6,72 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tacit_tests::lab::{HOST_ADDRESS, Lab, Network, Process, run};
 use tacit_tests::workspace;
 
+use super::keystone::{self, Keystone};
+
 pub(crate) const URL: &str = "http://127.0.0.1:6385";
 pub(crate) const WWW_PORT: u16 = 8089;
+const USER: &str = "operator";
 const SETTINGS: &str = include_str!("ironic.conf");
 /// How long a node may be locked by what Ironic does of itself.
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) const USER: &str = "operator";
+/// The only user's in [`Access::Password`], and everybody's at Keystone.
 pub(crate) const PASSWORD: &str = "ironics-password";
-/// Sent always: who lets everybody in does not look at them.
-const CREDENTIALS: &str = "operator:ironics-password";
 
 /// Whom Ironic's API lets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Everybody: `noauth`.
-    Open,
-    /// Who knows the password: `http_basic`.
+    /// Who knows the password: `http_basic`. The bridge does not.
     Password,
+    /// Whom Keystone knows: the bridge is a service.
+    Keystone,
 }
 
 /// A running Ironic with one node.
 pub(crate) struct Ironic {
     network: Network,
     files: PathBuf,
+    /// Header by which the tests are let in.
+    credentials: String,
     pub(crate) node: String,
     _www: Process,
     _service: Process,
+    _keystone: Option<Keystone>,
 }
 
 impl Ironic {
-    /// Starts Ironic with an empty database.
+    /// Starts Ironic with an empty database, and Keystone where it is to be asked.
     pub(crate) fn start(lab: &Lab, access: Access) -> Result<Self> {
         let files = lab.files().join("ironic");
         for folder in ["state/lock", "tmp", "www", "masters", "tftp", "images", "certificates", "deploy-logs"]
         {
             fs::create_dir_all(files.join(folder)).context("making Ironic's folders")?;
         }
-        let auth = match access {
-            Access::Open => "auth_strategy = noauth".to_owned(),
+        let keystone = (access == Access::Keystone).then(|| Keystone::start(lab)).transpose()?;
+        let (auth, credentials) = match access {
             Access::Password => {
                 let users = files.join("users");
                 fs::write(&users, users_file()?).context("writing Ironic's users")?;
-                format!("auth_strategy = http_basic\nhttp_basic_auth_user_file = {}", users.display())
+                let auth =
+                    format!("auth_strategy = http_basic\nhttp_basic_auth_user_file = {}", users.display());
+                let known = BASE64_STANDARD.encode(format!("{USER}:{PASSWORD}"));
+                (auth, format!("Authorization: Basic {known}"))
+            }
+            Access::Keystone => {
+                let user = keystone::ADMINISTRATOR;
+                let auth = format!(
+                    "auth_strategy = keystone\nrbac_service_role_elevated_access = true\n[keystone_authtoken]\n\
+                     auth_type = password\nauth_url = {}\nusername = {user}\npassword = {PASSWORD}\n\
+                     project_name = {user}\nuser_domain_id = default\nproject_domain_id = default\n[DEFAULT]",
+                    keystone::URL,
+                );
+                (auth, format!("X-Auth-Token: {}", Keystone::token(lab.network())?))
             }
         };
         let settings = SETTINGS
@@ -84,9 +103,13 @@ impl Ironic {
         command.env("PATH", format!("{}:{path}:/usr/sbin:/sbin", own.display()));
         let mut service = lab.spawn("ironic", command, &files.join("ironic.out"))?;
         service.wait_until(Duration::from_secs(90), || {
-            answers(&network, &format!("{URL}/v1/drivers/redfish"))
+            let mut curl = network.command("curl");
+            curl.args(["-sf", "-H", &credentials, "-o", "/dev/null", "-m", "5"]);
+            curl.arg(format!("{URL}/v1/drivers/redfish"));
+            run(curl).is_ok()
         })?;
-        Ok(Self { network, files, node: String::new(), _www: www, _service: service })
+        let node = String::new();
+        Ok(Self { network, files, credentials, node, _www: www, _service: service, _keystone: keystone })
     }
 
     /// What Ironic serves to BMCs and to itself.
@@ -189,7 +212,7 @@ impl Ironic {
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
             let mut curl = self.network.command("curl");
-            curl.args(["-sS", "-u", CREDENTIALS, "-m", "60", "-X", method, "-w", "\n%{http_code}"]);
+            curl.args(["-sS", "-H", &self.credentials, "-m", "60", "-X", method, "-w", "\n%{http_code}"]);
             curl.args([
                 "-H",
                 "X-OpenStack-Ironic-API-Version: latest",
@@ -232,12 +255,12 @@ pub(crate) fn www_url() -> String {
     format!("http://{HOST_ADDRESS}:{WWW_PORT}")
 }
 
-fn program(name: &str) -> Result<PathBuf> {
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
     workspace::interop(&Path::new("ironic/bin").join(name).to_string_lossy())
 }
 
-fn answers(network: &Network, url: &str) -> bool {
+pub(crate) fn answers(network: &Network, url: &str) -> bool {
     let mut curl = network.command("curl");
-    curl.args(["-sf", "-u", CREDENTIALS, "-o", "/dev/null", "-m", "5", url]);
+    curl.args(["-sf", "-o", "/dev/null", "-m", "5", url]);
     run(curl).is_ok()
 }
