@@ -179,17 +179,17 @@ impl Ironic {
         }
     }
 
-    /// Waits until something that Ironic noted of the node says this: `last_error` is soon forgotten.
-    pub(crate) fn wait_for_note(&self, wanted: &str, patience: Duration) -> Result<String> {
+    /// Waits until something that Ironic noted of the node says one of these: `last_error` is soon forgotten.
+    pub(crate) fn wait_for_note(&self, wanted: &[&str], patience: Duration) -> Result<String> {
         let deadline = Instant::now() + patience;
         loop {
             let notes = self.call("GET", &self.node_path("/history?detail=true"), None)?;
             let mut events =
                 notes["history"].as_array().into_iter().flatten().filter_map(|note| note["event"].as_str());
-            if let Some(event) = events.find(|event| event.contains(wanted)) {
+            if let Some(event) = events.find(|event| wanted.iter().any(|wanted| event.contains(wanted))) {
                 return Ok(event.to_owned());
             }
-            ensure!(Instant::now() < deadline, "'{wanted}' is not noted after {patience:?}: {notes:#}");
+            ensure!(Instant::now() < deadline, "none of {wanted:?} is noted after {patience:?}: {notes:#}");
             std::thread::sleep(Duration::from_millis(500));
         }
     }
