@@ -4,38 +4,59 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::agents::Backoff;
+
 use super::commands;
 use super::config::Mode;
 use super::contact::Contact;
-use super::ironic::{Beat, IronicError, Lookup, Token};
+use super::drive::Beaten;
+use super::ironic::{IronicError, Lookup, Token};
 use super::leader::Leader;
 use super::metrics::Counter;
+use super::secret;
 use super::session::{Origin, Session};
-use super::shared::Trouble;
+use super::shared::{Interest, Trouble};
+
+/// How often Ironic is offered an inspection that it could not take just then.
+const INSPECTION_ATTEMPTS: u32 = 4;
+const INSPECTION_PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(5));
 
 impl Leader {
-    /// Asks Ironic whether a token that an agent shows is the one of its node now, with a heartbeat. Where it is, a
-    /// new session begins.
+    /// Begins a session with a token that the agent shows, on trial: the one before holds again when Ironic refuses the
+    /// token (`false`).
     pub(super) async fn try_token(&mut self, found: &Contact, token: &str) -> Result<bool, Trouble> {
-        let Lookup { node, heartbeat_timeout, .. } = self.lookup().await?;
-        let mut session = self.session(found, node, token.to_owned(), Origin::Medium, heartbeat_timeout)?;
-        session.announced = true;
-        let beat =
-            Beat { callback_url: &session.callback_url, token, verify_ca: session.verify_ca.as_deref() };
-        match self.shared.ironic.heartbeat(node, &beat).await {
-            Ok(()) => {
-                self.handle.put(Some(session)).await?;
-                Ok(true)
-            }
-            Err(IronicError::Refused { status: 400, .. }) => Ok(false),
-            Err(error) => Err(error.into()),
+        let mut before = self.handle.session();
+        let former = before.as_mut().and_then(|session| session.former.take()).or(before.map(Box::new));
+        if former.as_ref().is_some_and(|former| secret::equal(token, &former.token)) {
+            self.handle.put(former.map(|former| *former)).await?;
+            return Err(Trouble::Other("its agent shows the former token again".to_owned()));
         }
+        let Lookup { node, heartbeat_timeout, .. } = self.lookup(found).await?;
+        let session = self.session(found, node, token.to_owned(), Origin::Medium, heartbeat_timeout)?;
+        self.handle.put(Some(Session { former, ..session })).await?;
+        self.watched = true;
+        self.introduce(found).await?;
+        Ok(!matches!(self.beat().await?, Beaten::Over))
+    }
+
+    /// What comes before Ironic hears of an agent: it is not busy, and an inspection that may be awaited is over.
+    pub(super) async fn introduce(&mut self, found: &Contact) -> Result<(), Trouble> {
+        if self.handle.with_session(|session| session.announced) != Some(false) {
+            return Ok(());
+        }
+        ready(found).await?;
+        if self.handle.with_session(|session| session.inspected) == Some(false) {
+            self.inspect(found).await?;
+            self.handle.change(|session| session.inspected = true).await?;
+            ready(found).await?;
+        }
+        Ok(())
     }
 
     /// Asks Ironic for the node and its token.
     pub(super) async fn ask(&mut self, found: &Contact) -> Result<(), Trouble> {
-        let told = self.lookup().await?;
-        let (token, origin) = match (told.token, found.token()) {
+        let told = self.lookup(found).await?;
+        let (token, origin) = match (told.token, found.medium_token()) {
             (Token::Given(token), _) => (token, Origin::Lookup),
             (Token::Masked, Some(token)) => (token.to_owned(), Origin::Medium),
             (Token::Masked, None) => {
@@ -56,28 +77,71 @@ impl Leader {
         if !self.handle.node.inspection || !self.interest.borrow().may_inspect() {
             return Ok(());
         }
+        match self.hand_over_inspection(found).await {
+            // Nobody is known to wait for it, and perhaps for something else.
+            Err(trouble) if !self.waits_for_inspection() => {
+                self.tell(&trouble);
+                Ok(())
+            }
+            ended => ended,
+        }
+    }
+
+    async fn hand_over_inspection(&mut self, found: &Contact) -> Result<(), Trouble> {
         let data = commands::inspection_data(&found.client, &self.shared.collectors).await?;
-        let answer = self.shared.ironic.continue_inspection(self.uuid(), data).await;
-        let result = answer.as_ref().map_or_else(IronicError::kind, |()| "ok");
-        self.shared.metrics.count(Counter::Inspections, result);
-        match answer {
-            Ok(()) => self.say("what the inspection found is with Ironic"),
-            // It waits for something else.
-            Err(IronicError::Refused { status: 404, .. }) => {}
-            Err(error) => return Err(error.into()),
+        let mut backoff = Backoff::new(INSPECTION_PAUSES.0, INSPECTION_PAUSES.1);
+        for left in (0..INSPECTION_ATTEMPTS).rev() {
+            let answer = self.shared.ironic.continue_inspection(self.uuid(), data.clone()).await;
+            let result = answer.as_ref().map_or_else(IronicError::kind, |()| "ok");
+            self.shared.metrics.count(Counter::Inspections, result);
+            match answer {
+                Ok(()) => {
+                    self.say("what the inspection found is with Ironic");
+                    break;
+                }
+                // It waits for something else.
+                Err(IronicError::Refused { status: 404, .. }) => break,
+                Err(IronicError::Refused { status: 409 | 500.., .. } | IronicError::Unreachable(_))
+                    if left > 0 =>
+                {
+                    tokio::time::sleep(backoff.delay()).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
 
-    pub(super) async fn lookup(&self) -> Result<Lookup, Trouble> {
-        let answer = self.shared.ironic.lookup(self.uuid(), &self.handle.node.macs).await;
+    /// Ironic may begin to wait for an inspection only now, where it was asked a little early.
+    pub(super) fn waits_for_inspection(&self) -> bool {
+        matches!(&*self.interest.borrow(), Interest::Waiting(state) if state == "inspect wait")
+    }
+
+    /// Asks Ironic for the node. Which machine it is, Ironic is asked by the machine's own interfaces where nothing else
+    /// says it: beside a UUID it does not look at them.
+    pub(super) async fn lookup(&mut self, found: &Contact) -> Result<Lookup, Trouble> {
+        let (uuid, macs) = match &found.unproven {
+            Some(shown) if !shown.is_empty() => (None, shown),
+            Some(_) if self.handle.node.discovered => {
+                return Err(Trouble::UnknownMachine("it shows no interface".to_owned()));
+            }
+            _ => (self.uuid(), &self.handle.node.macs),
+        };
+        let answer = self.shared.ironic.lookup(uuid, macs).await;
         self.shared.metrics.count(Counter::Lookups, answer.as_ref().map_or_else(IronicError::kind, |_| "ok"));
         match answer {
             Ok(told) if self.uuid().is_some_and(|uuid| uuid != told.node) => {
+                self.shared.metrics.count(Counter::WrongMachines, "node");
                 Err(Trouble::Other(format!("Ironic knows it as another node, {}", told.node)))
             }
-            Ok(told) => Ok(told),
-            Err(IronicError::Refused { status: 404, .. }) => Err(Trouble::NotNow),
+            Ok(told) => {
+                self.claim_node(told.node)?;
+                Ok(told)
+            }
+            Err(IronicError::Refused { status: 404, .. }) => Err(match &found.unproven {
+                Some(shown) => Trouble::UnknownMachine(shown.join(", ")),
+                None => Trouble::NotNow,
+            }),
             Err(error) => Err(error.into()),
         }
     }
@@ -126,6 +190,7 @@ impl Leader {
             token,
             origin,
             mode,
+            address: Some(self.handle.node.address),
             heartbeat_timeout_seconds: heartbeat_timeout.as_secs(),
             callback_url,
             verify_ca,
@@ -133,8 +198,23 @@ impl Leader {
             last: None,
             broken: None,
             images: Vec::new(),
+            kind: None,
             announced: false,
+            accepted: false,
+            former: None,
             inspected: false,
         })
     }
+}
+
+/// A busy agent refuses what Ironic asks first; Ironic takes that for "it has no steps", and calls the node clean.
+async fn ready(found: &Contact) -> Result<(), Trouble> {
+    let status = found.client.status().await?;
+    if status.preparing {
+        return Err(Trouble::NotReady("drivers and hardware managers are still being loaded"));
+    }
+    if status.running.is_some() {
+        return Err(Trouble::NotReady("it is busy with what Ironic has not asked for"));
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use tacit_protocol::v2::{EventKind, EventPage, OperationRequest, OperationState}
 
 use crate::agents::{AgentClient, AgentError};
 
+use super::contact::LONGEST_NAME;
 use super::judge::Listed;
 
 const LIST_LIMIT: Duration = Duration::from_secs(20);
@@ -37,6 +38,10 @@ pub(super) async fn list(client: &AgentClient) -> Result<Vec<Listed>, AgentError
         .map_err(|error| AgentError::Protocol { address, detail: format!("command list: {error}") })?;
     if list.commands.len() > MOST_COMMANDS {
         return Err(AgentError::Protocol { address, detail: "command list without an end".to_owned() });
+    }
+    let long = |command: &Listed| command.id.len() > LONGEST_NAME || command.name.len() > LONGEST_NAME;
+    if list.commands.iter().any(long) {
+        return Err(AgentError::Protocol { address, detail: "command with an endless name".to_owned() });
     }
     Ok(list.commands)
 }
@@ -81,7 +86,7 @@ pub(super) async fn news(
 /// What IPA would post to `continue_inspection`.
 ///
 /// # Errors
-/// Also when the agent is busy, or the inspection failed.
+/// Also when the agent is busy, or the inspection failed. One that takes too long is cancelled, but may go on.
 pub(super) async fn inspection_data(
     client: &AgentClient,
     collectors: &[String],
@@ -93,10 +98,12 @@ pub(super) async fn inspection_data(
     let request = OperationRequest { command: "poll.get_inspection_data".to_owned(), params };
     let id = format!("bridge-inspection-{}", uuid::Uuid::new_v4().simple());
     let run = tokio::time::timeout(INSPECTION_LIMIT, client.run(&id, &request, None, |_| {}));
-    let done = run.await.map_err(|_| AgentError::Protocol {
-        address: client.address(),
-        detail: "an inspection without an end".to_owned(),
-    })??;
+    let Ok(done) = run.await else {
+        client.cancel(&id).await?;
+        let detail = "an inspection without an end".to_owned();
+        return Err(AgentError::Protocol { address: client.address(), detail });
+    };
+    let done = done?;
     match (done.state, done.result) {
         (OperationState::Succeeded, Some(Value::Object(data))) => Ok(data),
         (_, _) => {

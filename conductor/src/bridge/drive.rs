@@ -21,7 +21,7 @@ use super::lending;
 use super::metrics::Counter;
 use super::secret;
 use super::session::{Known, Origin, Session};
-use super::shared::{Interest, Trouble};
+use super::shared::Trouble;
 
 /// Between heartbeats that Ironic may have dropped.
 const REPEAT: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ impl Pace {
 }
 
 /// What a heartbeat led to.
-enum Beaten {
+pub(super) enum Beaten {
     Accepted,
     /// To be repeated.
     Refused,
@@ -81,44 +81,30 @@ impl Leader {
     pub(super) async fn drive(&mut self, found: &Contact) -> Result<(), Trouble> {
         let Some(session) = self.handle.session() else { return Ok(()) };
         self.hand_over_token(found, &session).await?;
+        self.introduce(found).await?;
         self.handle.set_phase(Phase::Driving);
-        self.handle.set_contact(Some(found.client.clone()));
-        lending::resume(&self.shared, &self.handle, &found.client);
-        if !session.inspected {
-            self.inspect(found).await?;
-            self.handle.change(|session| session.inspected = true).await?;
+        // Nobody is let through by a token that Ironic does not know.
+        if session.accepted {
+            self.handle.set_contact(Some(found.client.clone()));
         }
+        lending::resume(&self.shared, &self.handle, &found.client);
         let mut pace = Pace::new(&session);
         drop(session);
         let mut heard = false;
         loop {
             let status = found.client.status().await?;
-            if (status.boot_id.as_str(), status.started_at) != (&found.life.boot_id, found.life.started_at) {
+            if !found.life.is_of(&status.boot_id, status.started_at) {
                 return Err(Trouble::Other("the agent restarted".to_owned()));
             }
             let listed = commands::list(&found.client).await?;
-            lending::resume(&self.shared, &self.handle, &found.client);
-            if let Some(known) = self.news(&listed).await? {
-                if known.finished {
-                    // What only tells something is awaited by Ironic itself.
-                    if works(&known.name) {
-                        pace.now();
-                    }
-                    self.handle.set_lending(None);
-                } else {
-                    // Nothing is to be told until it ends.
-                    pace.urgent = 0;
-                }
-                let images_over = known.finished;
-                self.handle
-                    .change(|session| {
-                        session.last = Some(known);
-                        if images_over {
-                            session.images.clear();
-                        }
-                    })
-                    .await?;
+            match self.news(&listed).await? {
+                // What only tells something is awaited by Ironic itself.
+                Some(known) if known.finished && works(&known.name) => pace.now(),
+                // Nothing is to be told until it ends.
+                Some(known) if !known.finished => pace.urgent = 0,
+                _ => {}
             }
+            lending::resume(&self.shared, &self.handle, &found.client);
             if Instant::now() >= pace.due {
                 if self.waits_for_inspection() {
                     self.inspect(found).await?;
@@ -127,7 +113,7 @@ impl Leader {
                     Beaten::Accepted => {
                         heard = true;
                         pace.accepted();
-                        self.note_reported().await?;
+                        self.handle.set_contact(Some(found.client.clone()));
                     }
                     Beaten::Refused => pace.refused(),
                     // A token that Ironic never took is not tried again at once.
@@ -160,27 +146,30 @@ impl Leader {
         Ok(())
     }
 
-    /// What the agent's list tells of the newest command that the bridge does not know yet.
+    /// Notes what the agent's list tells of the newest command that the bridge does not know yet.
     async fn news(&self, listed: &[Listed]) -> Result<Option<Known>, Trouble> {
-        let last = self.handle.with_session(|session| session.last.clone()).flatten();
-        match last {
-            // On its way to the agent now: the list may or may not hold it.
-            Some(last) if last.id.is_empty() && self.handle.passes_on() => Ok(None),
-            // The agent lives, and what was passed on never arrived, or is the newest that it knows.
-            Some(last) if last.id.is_empty() && listed.is_empty() => {
-                self.handle.change(|session| session.last = None).await?;
-                Ok(None)
+        let mut news = None;
+        let take_in = |session: &mut Session| {
+            let unheard = session.last.as_ref().is_some_and(|last| last.id.is_empty());
+            if unheard && self.handle.passes_on() {
+                // On its way to the agent now: the list may or may not hold it.
+                return;
             }
-            last => Ok(note(last.as_ref(), listed)),
-        }
+            news = note(session.last.as_ref(), listed);
+            if news.is_some() || unheard {
+                // The agent lives, and what was passed on never arrived, or is the newest that it knows.
+                session.last.clone_from(&news);
+            }
+            if session.last.as_ref().is_none_or(|last| last.finished) {
+                session.images.clear();
+            }
+        };
+        self.handle.change(take_in).await?;
+        Ok(news)
     }
 
-    /// Ironic may begin to wait for an inspection only now, where it was asked a little early.
-    fn waits_for_inspection(&self) -> bool {
-        matches!(&*self.interest.borrow(), Interest::Waiting(state) if state == "inspect wait")
-    }
-
-    async fn beat(&mut self) -> Result<Beaten, Trouble> {
+    /// Tells Ironic that the agent is there, and keeps what came of it.
+    pub(super) async fn beat(&mut self) -> Result<Beaten, Trouble> {
         self.handle.change(|session| session.announced = true).await?;
         let Some(session) = self.handle.session() else { return Ok(Beaten::Over) };
         let beat = Beat {
@@ -192,10 +181,22 @@ impl Leader {
         let result = answer.as_ref().map_or_else(IronicError::kind, |()| "ok");
         self.shared.metrics.count(Counter::Heartbeats, result);
         match answer {
-            Ok(()) => Ok(Beaten::Accepted),
+            Ok(()) => {
+                let report = |session: &mut Session| {
+                    (session.accepted, session.former) = (true, None);
+                    if let Some(Known { finished: true, reported, .. }) = &mut session.last {
+                        *reported = true;
+                    }
+                };
+                self.handle.change(report).await?;
+                Ok(Beaten::Accepted)
+            }
             Err(IronicError::Refused { status: 400, fault }) if fault.contains("agent token") => {
-                self.say("Ironic has taken the token back: what was under way is over");
-                self.handle.put(None).await?;
+                self.say(match session.former {
+                    Some(_) => "Ironic does not know the token that the agent shows",
+                    None => "Ironic has taken the token back: what was under way is over",
+                });
+                self.handle.put(session.former.map(|former| *former)).await?;
                 Ok(Beaten::Over)
             }
             Err(error) => {
@@ -206,17 +207,12 @@ impl Leader {
         }
     }
 
-    async fn note_reported(&self) -> Result<(), Trouble> {
-        let report = |session: &mut Session| {
-            if let Some(Known { finished: true, reported, .. }) = &mut session.last {
-                *reported = true;
-            }
-        };
-        Ok(self.handle.change(report).await?)
-    }
-
     /// An operation was lost: lets Ironic see it, until it takes the token back.
     pub(super) async fn fail(&mut self) -> Result<(), Trouble> {
+        if self.interest.borrow().is_idle() {
+            // Ironic would not look, but believe that there is an agent, and keep the node on the fast track.
+            self.rest().await;
+        }
         let Some(session) = self.handle.session() else { return Ok(()) };
         self.handle.set_phase(Phase::Failing);
         self.handle.set_lending(None);
@@ -228,7 +224,10 @@ impl Leader {
         }
         let mut pace = Pace::new(&session);
         loop {
-            if tell {
+            let idle = self.interest.borrow().is_idle();
+            if idle {
+                pace.due = Instant::now() + LOST_PAUSE;
+            } else if tell {
                 match self.beat().await? {
                     Beaten::Accepted => pace.accepted(),
                     Beaten::Refused => pace.refused(),
@@ -241,25 +240,31 @@ impl Leader {
                 }
                 pace.due = Instant::now() + Backoff::new(LOST_PAUSE, LOST_PAUSE).delay();
             }
-            tokio::time::sleep_until(pace.due).await;
+            tokio::select! {
+                () = tokio::time::sleep_until(pace.due) => {}
+                Ok(()) = self.interest.changed() => {}
+            }
+            if idle && self.interest.borrow().is_idle() {
+                return Ok(());
+            }
         }
     }
 
     /// Whether Ironic has begun anew with a node that it could not be told about.
     async fn is_over(&mut self, session: &Session) -> Result<bool, Trouble> {
         let found = contact(&self.shared, &self.handle.node, None).await?;
-        if let Some(token) = found.token()
+        if let Some(token) = found.medium_token()
             && !secret::equal(token, &session.token)
             && self.try_token(&found, token).await?
         {
             return Ok(true);
         }
-        match self.lookup().await {
+        match self.lookup(&found).await {
             Ok(Lookup { node, token: Token::Given(token), heartbeat_timeout }) => {
                 self.establish(&found, node, token, Origin::Lookup, heartbeat_timeout).await?;
                 Ok(true)
             }
-            Ok(_) | Err(Trouble::NotNow) => Ok(false),
+            Ok(_) | Err(Trouble::NotNow | Trouble::UnknownMachine(_)) => Ok(false),
             Err(trouble) => Err(trouble),
         }
     }

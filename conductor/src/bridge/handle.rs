@@ -1,11 +1,12 @@
 //! One node, as its leader and the reverse proxy share it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::agents::AgentClient;
 
@@ -52,6 +53,10 @@ pub(super) struct Handle {
     pub(super) bell: Notify,
     keep: Keep,
     session: Mutex<Option<Session>>,
+    /// Whether [`Self::session`] is what the disk says: this process leads the node.
+    recalled: AtomicBool,
+    /// The node has another handle, and whoever still holds this one does nothing more for it.
+    retired: CancellationToken,
     /// Held while a change is on its way to the disk.
     writing: tokio::sync::Mutex<()>,
     contact: watch::Sender<Option<AgentClient>>,
@@ -97,6 +102,8 @@ impl Handle {
             bell: Notify::new(),
             keep,
             session: Mutex::default(),
+            recalled: AtomicBool::new(false),
+            retired: CancellationToken::new(),
             writing: tokio::sync::Mutex::default(),
             contact: watch::Sender::new(None),
             phase: Mutex::new(Phase::Idle),
@@ -122,7 +129,12 @@ impl Handle {
     pub(super) fn recall(&self) -> Result<(), KeepError> {
         let found = self.keep.load(self.key())?;
         *lock(&self.session) = found;
+        self.recalled.store(true, Ordering::SeqCst);
         Ok(())
+    }
+
+    pub(super) fn is_recalled(&self) -> bool {
+        self.recalled.load(Ordering::SeqCst)
     }
 
     /// Replaces the session, on disk first.
@@ -140,7 +152,20 @@ impl Handle {
         if after == before { Ok(()) } else { self.store(Some(after)).await }
     }
 
+    /// Ends all use of this handle. When this returns, nothing is on its way to the disk, and nothing will be.
+    pub(super) async fn retire(&self) {
+        let _turn = self.writing.lock().await;
+        self.retired.cancel();
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.is_cancelled()
+    }
+
     async fn store(&self, session: Option<Session>) -> Result<(), KeepError> {
+        if self.retired.is_cancelled() {
+            return Err(KeepError::Retired);
+        }
         let (keep, key, copy) = (self.keep.clone(), self.key().to_owned(), session.clone());
         let written = tokio::task::spawn_blocking(move || keep.save(&key, copy.as_ref())).await;
         written.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
@@ -152,11 +177,15 @@ impl Handle {
         self.contact.send_replace(client);
     }
 
+    pub(super) fn has_contact(&self) -> bool {
+        self.contact.borrow().is_some()
+    }
+
     /// The way to the agent, as soon as there is one.
     pub(super) async fn contact(&self, patience: Duration) -> Option<AgentClient> {
         let mut contact = self.contact.subscribe();
-        let found = contact.wait_for(Option::is_some);
-        let found = tokio::time::timeout(patience, found).await.ok()?.ok()?;
+        let found = self.retired.run_until_cancelled(contact.wait_for(Option::is_some));
+        let found = tokio::time::timeout(patience, found).await.ok()??.ok()?;
         found.clone()
     }
 
@@ -217,5 +246,43 @@ impl Registry {
         let own = |handle: &&Arc<Handle>| handle.node.uuid == Some(uuid);
         let told = |handle: &&Arc<Handle>| handle.with_session(|session| session.node) == Some(uuid);
         handles.iter().find(own).or_else(|| handles.iter().find(told)).cloned()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::config::Mode;
+    use super::super::session::tests::session;
+    use super::*;
+
+    pub(in crate::bridge) fn node() -> Node {
+        Node {
+            key: "a".to_owned(),
+            uuid: None,
+            macs: Vec::new(),
+            address: ([192, 0, 2, 1], 9999).into(),
+            mode: Mode::Proxy,
+            inspection: true,
+            system_uuid: None,
+            certificate: None,
+            discovered: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_retired_handle_holds_nobody_up_and_writes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let keep = Keep::open(directory.path()).unwrap();
+        let handle = Arc::new(Handle::new(node(), keep.clone()));
+        handle.put(Some(session())).await.unwrap();
+        let waiting = Arc::clone(&handle);
+        let waiting = tokio::spawn(async move { waiting.contact(Duration::from_secs(3600)).await.is_none() });
+        tokio::task::yield_now().await;
+        handle.retire().await;
+        assert!(waiting.await.unwrap());
+        assert!(matches!(handle.put(None).await, Err(KeepError::Retired)));
+        let change = |session: &mut Session| session.announced = !session.announced;
+        assert!(matches!(handle.change(change).await, Err(KeepError::Retired)));
+        assert!(keep.load("a").unwrap() == Some(session()));
     }
 }

@@ -24,6 +24,9 @@ pub enum KeepError {
         #[source]
         source: serde_json::Error,
     },
+    /// The list of nodes was read again meanwhile.
+    #[error("the node has another leader now")]
+    Retired,
 }
 
 /// The folder of all sessions: one small file per node.
@@ -47,6 +50,27 @@ impl Keep {
             .create(&directory)
             .map_err(|source| KeepError::Io { path: directory.clone(), source })?;
         Ok(Self { directory })
+    }
+
+    /// Whether all that lies there can be read; nothing is made.
+    pub(super) fn check(state_dir: &Path) -> Result<(), KeepError> {
+        let keep = Self { directory: state_dir.join("nodes") };
+        keep.keys()?.iter().try_for_each(|key| keep.load(key).map(drop))
+    }
+
+    /// The nodes of which there is a session.
+    pub(super) fn keys(&self) -> Result<Vec<String>, KeepError> {
+        let fail = |source| KeepError::Io { path: self.directory.clone(), source };
+        let entries = match std::fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(fail)?,
+        };
+        let mut keys = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(fail)?.file_name();
+            keys.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
+        }
+        Ok(keys)
     }
 
     /// Takes the lease of a node; `None` while another bridge has it.
@@ -82,6 +106,10 @@ impl Keep {
             Some(session) => {
                 let bytes = serde_json::to_vec(session)
                     .map_err(|source| KeepError::Damaged { path: path.clone(), source })?;
+                // What could not be read again would hold up its node for ever.
+                if bytes.len() as u64 > LARGEST {
+                    return Err(fail(io::ErrorKind::FileTooLarge.into()));
+                }
                 let draft = self.directory.join(format!("{key}.new"));
                 write(&draft, &bytes).and_then(|()| std::fs::rename(&draft, &path)).map_err(fail)?;
             }
@@ -118,7 +146,7 @@ mod tests {
         assert!(keep.load("a").unwrap().is_none());
         let session = session();
         keep.save("a", Some(&session)).unwrap();
-        assert!(keep.load("a").unwrap() == Some(session));
+        assert!(keep.load("a").unwrap().as_ref() == Some(&session));
         let path = directory.path().join("nodes/a.json");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         // A draft that a killed bridge left behind is nobody's session.
@@ -126,6 +154,13 @@ mod tests {
         assert!(keep.load("a").unwrap().is_some());
         std::fs::write(&path, b"{\"node\": 1}").unwrap();
         assert!(matches!(keep.load("a"), Err(KeepError::Damaged { .. })));
+        assert!(matches!(Keep::check(directory.path()), Err(KeepError::Damaged { .. })));
+        Keep::check(&directory.path().join("not there")).unwrap();
+        keep.save("a", Some(&session)).unwrap();
+        let mut huge = session.clone();
+        huge.life.boot_id = "x".repeat(2 << 20);
+        assert!(matches!(keep.save("a", Some(&huge)), Err(KeepError::Io { .. })));
+        assert!(keep.load("a").unwrap().as_ref() == Some(&session));
         File::create(&path).unwrap().set_len(LARGEST + 1).unwrap();
         assert!(matches!(keep.load("a"), Err(KeepError::Io { .. })));
         keep.save("a", None).unwrap();

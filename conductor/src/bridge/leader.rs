@@ -3,20 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::agents::{AgentError, Backoff};
 use crate::chain::chain;
 
 use super::contact::contact;
 use super::handle::{Handle, Phase};
+use super::keep::Lease;
 use super::metrics::Counter;
+use super::session::Life;
 use super::shared::{Interest, InterestReceiver, Shared, Trouble};
 
 /// Pauses between attempts while something is wanted; they grow to the longer one.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
-/// Between two looks at a machine that nobody is known to wait for.
-const RARELY: Duration = Duration::from_secs(60);
+/// How long an agent that Ironic does not wait for may be silent before it is taken to be gone for good: longer than
+/// what keeps a node on the fast track.
+const GONE: Duration = Duration::from_secs(330);
 const LEASE_PAUSE: Duration = Duration::from_secs(10);
 
 pub(super) struct Leader {
@@ -25,13 +30,41 @@ pub(super) struct Leader {
     pub(super) interest: InterestReceiver,
     /// Whether this process has followed the session from its start.
     pub(super) watched: bool,
+    /// When Ironic last led an agent here.
+    seen: Option<Instant>,
+    /// The life of the agent that has the right time.
+    on_time: Option<Life>,
+    lease: Option<Lease>,
+    /// Of a node that the configuration names by its network addresses: the right to lead it under its UUID.
+    claimed: Option<(Uuid, Lease)>,
     /// What was said last: the same again is not news.
     said: String,
 }
 
 impl Leader {
     pub(super) fn new(shared: Arc<Shared>, handle: Arc<Handle>, interest: InterestReceiver) -> Self {
-        Self { shared, handle, interest, watched: false, said: String::new() }
+        let (seen, on_time, lease, claimed) = (None, None, None, None);
+        Self { shared, handle, interest, watched: false, seen, on_time, lease, claimed, said: String::new() }
+    }
+
+    /// Takes the lease of the node, and over what an earlier bridge left.
+    pub(super) fn claim(&mut self) -> bool {
+        if self.lease.is_none() {
+            match self.shared.keep.lease(self.handle.key()) {
+                Ok(Some(lease)) => self.lease = Some(lease),
+                Ok(None) => {
+                    self.handle.set_phase(Phase::Elsewhere);
+                    self.say("another bridge leads this node");
+                    return false;
+                }
+                Err(error) => {
+                    self.say(&chain(&error));
+                    return false;
+                }
+            }
+        }
+        // Without what was promised nobody knows what the agent runs: an error here needs a person.
+        self.handle.recall().map_err(|error| self.say(&chain(&error))).is_ok()
     }
 
     /// Leads until it is told to end. What Ironic was promised goes on: the session stays on disk.
@@ -47,21 +80,8 @@ impl Leader {
     }
 
     async fn with_lease(&mut self) {
-        let _lease = loop {
-            match self.shared.keep.lease(self.handle.key()) {
-                Ok(Some(lease)) => break lease,
-                Ok(None) => {
-                    self.handle.set_phase(Phase::Elsewhere);
-                    self.say("another bridge leads this node");
-                }
-                Err(error) => self.say(&chain(&error)),
-            }
+        while !self.handle.is_recalled() && !self.claim() {
             tokio::time::sleep(Backoff::new(LEASE_PAUSE, LEASE_PAUSE).delay()).await;
-        };
-        while let Err(error) = self.handle.recall() {
-            // Without what was promised nobody knows what the agent runs: this needs a person.
-            self.say(&chain(&error));
-            tokio::time::sleep(RARELY).await;
         }
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         loop {
@@ -74,18 +94,36 @@ impl Leader {
                 }
                 Err(trouble) => {
                     self.tell(&trouble);
-                    let sought = self.handle.session().is_some() || !self.interest.borrow().is_idle();
+                    let gone = self.seen.is_none_or(|seen| seen.elapsed() > GONE);
+                    if gone && self.interest.borrow().is_idle() {
+                        self.rest().await;
+                        continue;
+                    }
                     let known = *self.interest.borrow() != Interest::Unknown;
                     match trouble {
                         // Nobody says when Ironic begins to wait: look often enough, but not more.
-                        Trouble::NotNow | Trouble::TokenTold if !known => backoff.delay().max(PAUSES.1),
-                        _ if sought => backoff.delay(),
-                        _ => RARELY,
+                        Trouble::NotNow | Trouble::TokenTold | Trouble::UnknownMachine(_) if !known => {
+                            backoff.delay().max(PAUSES.1)
+                        }
+                        Trouble::NotReady(_) => PAUSES.0,
+                        _ => backoff.delay(),
                     }
                 }
             };
             self.pause(pause).await;
         }
+    }
+
+    /// Makes sure that nobody else leads the node under its UUID, where the configuration does not name it so.
+    pub(super) fn claim_node(&mut self, node: Uuid) -> Result<(), Trouble> {
+        let claimed = self.claimed.as_ref().is_some_and(|(claimed, _)| *claimed == node);
+        if self.handle.node.uuid.is_none() && !claimed {
+            let lease = self.shared.keep.lease(&node.to_string())?;
+            let lease =
+                lease.ok_or_else(|| Trouble::Other(format!("node {node} is led as another one already")))?;
+            self.claimed = Some((node, lease));
+        }
+        Ok(())
     }
 
     /// Sleeps, unless Ironic begins to wait for the node, or the proxy has heard from it.
@@ -97,13 +135,26 @@ impl Leader {
         }
     }
 
+    /// Until Ironic begins to wait for the node, or calls its agent. The address may be somebody else's meanwhile.
+    pub(super) async fn rest(&mut self) {
+        self.handle.set_phase(Phase::Idle);
+        self.handle.set_contact(None);
+        self.handle.set_lending(None);
+        self.watched = false;
+        tokio::select! {
+            // An error is that nobody tells any more: then this task ends, too.
+            told = self.interest.wait_for(|interest| !interest.is_idle()) => drop(told),
+            () = self.handle.bell.notified() => {}
+        }
+    }
+
     /// Once through: until the agent is gone, or something is in the way.
     async fn round(&mut self) -> Result<(), Trouble> {
-        if self.handle.session().is_none() && self.interest.borrow().is_idle() {
-            self.handle.set_phase(Phase::Idle);
-            self.watched = false;
-            // An error is that nobody tells any more: then this task ends, too.
-            drop(self.interest.wait_for(|interest| !interest.is_idle()).await);
+        while self.handle.session().is_none() && self.interest.borrow().is_idle() {
+            self.rest().await;
+        }
+        if let Some(node) = self.handle.with_session(|session| session.node) {
+            self.claim_node(node)?;
         }
         if self.handle.with_session(|session| session.broken.is_some()) == Some(true) {
             return self.fail().await;
@@ -120,6 +171,13 @@ impl Leader {
             (found, _) => found.inspect_err(|error| self.count_stranger(error))?,
         };
         self.handle.set_phase(Phase::Asking);
+        if self.on_time.as_ref() != Some(&found.life) {
+            found.client.set_clock().await?;
+            self.on_time = Some(found.life.clone());
+        }
+        if found.preparing {
+            return Err(Trouble::NotReady("drivers and hardware managers are still being loaded"));
+        }
         self.take_up(&found).await?;
         if self.handle.session().is_none() {
             self.ask(&found).await?;
@@ -129,7 +187,9 @@ impl Leader {
         }
         self.watched = true;
         self.say("Ironic leads the agent now");
-        self.drive(&found).await
+        let ended = self.drive(&found).await;
+        self.seen = Some(Instant::now());
+        ended
     }
 
     fn count_stranger(&self, error: &AgentError) {

@@ -12,11 +12,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::{Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{any, get};
-use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::agents::AgentClient;
@@ -25,10 +25,14 @@ use crate::chain::chain;
 use super::config::Mode;
 use super::handle::{Handle, Registry};
 use super::judge::works;
+use super::keep::KeepError;
 use super::lending;
+use super::lost;
 use super::metrics::Counter;
 use super::secret;
-use super::session::{Broken, Known};
+use super::sending::{bare, pass_on};
+use super::serve::hang_up;
+use super::session::Session;
 use super::shared::Shared;
 
 /// Largest command taken, in bytes: a config drive is at most 64 MiB, in base64.
@@ -36,8 +40,10 @@ const COMMAND_SIZE: usize = 96 * 1024 * 1024;
 /// Ironic gives up a request after a minute: until then the bridge looks for the agent.
 const CONTACT_PATIENCE: Duration = Duration::from_secs(40);
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
+/// Between two attempts at one of Ironic's questions.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Commands with `wait=true`: logs and lists of steps of slow machines.
-const COMMAND_LIMIT: Duration = Duration::from_secs(300);
+pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
 #[derive(Clone)]
 pub(super) struct ProxyState {
@@ -76,26 +82,50 @@ async fn list(
 ) -> Response<Body> {
     let answer = async {
         let handle = authenticate(&state, &uuid, &call)?;
-        let broken = handle.with_session(|session| session.broken.clone()).flatten();
-        if let Some(broken) = broken {
-            // Whatever the agent that came after says.
-            return Ok(respond(StatusCode::OK, &json!({"commands": [lost(&broken, None)]})));
-        }
-        let client = reach(&handle).await?;
-        let mut answer = look(&client, "/v1/commands/", LOOK_LIMIT).await?;
-        if let Some(known) = missing(&handle, &answer.1) {
-            // The leader will see it in a moment; Ironic must not see an empty list until then.
-            handle.bell.notify_one();
-            let why = format!("{}: the agent restarted in the middle of it", known.name);
-            let broken = Broken { id: known.id, command: known.name, why, tell: true };
-            return Ok(respond(StatusCode::OK, &json!({"commands": [lost(&broken, None)]})));
-        }
-        for command in answer.1.get_mut("commands").and_then(Value::as_array_mut).into_iter().flatten() {
+        let (status, mut answer) = listed(&handle).await?;
+        for command in answer.get_mut("commands").and_then(Value::as_array_mut).into_iter().flatten() {
             lending::unborrow(command);
         }
-        Ok(respond(answer.0, &answer.1))
+        Ok(respond(status, &answer))
     };
     counted(&state, answer.await)
+}
+
+/// The agent's commands, or what was lost. Ironic takes every other answer for the end of the operation, but asks
+/// again where it gets none.
+async fn listed(handle: &Handle) -> Result<Answer, Refusal> {
+    let end = Instant::now() + CONTACT_PATIENCE;
+    loop {
+        let lost = |session: &Session| {
+            // Whatever the agent that came after says.
+            session.broken.as_ref().map(|broken| lost::list(session, &broken.id, &broken.why))
+        };
+        if let Some(lost) = handle.with_session(lost).flatten() {
+            return Ok(lost);
+        }
+        if let Ok(client) = reach(handle, LOOK_PAUSE).await {
+            if let Some(answer) = listed_by(handle, &client).await {
+                return Ok(answer);
+            }
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+        if handle.is_retired() || Instant::now() >= end {
+            return Err(Box::new(hang_up()));
+        }
+    }
+}
+
+/// The list of an agent in the life that the leader has judged: one of another life may be empty.
+async fn listed_by(handle: &Handle, client: &AgentClient) -> Option<Answer> {
+    let listed = look(client, "/v1/commands/", LOOK_LIMIT).await.ok()?;
+    let now = client.status().await.ok()?;
+    let known =
+        |session: &Session| session.broken.is_none() && session.life.is_of(&now.boot_id, now.started_at);
+    if handle.with_session(known) != Some(true) {
+        handle.bell.notify_one();
+        return None;
+    }
+    Some(listed).filter(|(status, _)| *status == StatusCode::OK)
 }
 
 async fn show(
@@ -108,7 +138,7 @@ async fn show(
         if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err(Box::new(fault(StatusCode::NOT_FOUND, "Not found: Command Result not found.")));
         }
-        let client = reach(&handle).await?;
+        let client = reach(&handle, CONTACT_PATIENCE).await?;
         let path = format!("/v1/commands/{id}{}", call.query());
         let mut answer = look(&client, &path, COMMAND_LIMIT).await?;
         lending::unborrow(&mut answer.1);
@@ -126,23 +156,31 @@ async fn post(
     let answer = async {
         let handle = authenticate(&state, &uuid, &call)?;
         let (name, params) = command(request).await?;
+        if let Some(kind) = lost::step_kind(bare(&name)) {
+            let kept = handle.change(|session| session.kind = Some(kind.to_owned())).await;
+            kept.map_err(|error| unkept(&handle, &error))?;
+        }
         let broken = handle.with_session(|session| session.broken.clone()).flatten();
         if let Some(broken) = broken.filter(|_| works(bare(&name))) {
-            return Ok(respond(StatusCode::OK, &lost(&broken, Some(bare(&name)))));
+            return Ok(respond(StatusCode::OK, &lost::command(&broken.id, bare(&name), &broken.why)));
         }
-        let client = reach(&handle).await?;
-        let answer = pass_on(&state.shared, &handle, &client, &call, name, params).await?;
+        let client = reach(&handle, CONTACT_PATIENCE).await?;
+        let answer = pass_on(&state.shared, &handle, &client, call.query(), name, params).await?;
         Ok(respond(answer.0, &answer.1))
     };
     counted(&state, answer.await)
 }
 
-type Answer = (StatusCode, Value);
-type Refusal = Box<Response<Body>>;
+pub(super) type Answer = (StatusCode, Value);
+pub(super) type Refusal = Box<Response<Body>>;
 
 /// The node whose token this is. Nobody learns from an answer which nodes there are.
 fn authenticate(state: &ProxyState, uuid: &str, call: &Call) -> Result<Arc<Handle>, Refusal> {
     let handle = uuid.parse::<Uuid>().ok().and_then(|uuid| state.registry.find(uuid));
+    if handle.as_ref().is_some_and(|handle| !handle.is_recalled()) {
+        // Another bridge leads it and knows the token: Ironic may be more lucky with its next attempt.
+        return Err(Box::new(hang_up()));
+    }
     let expected = handle.as_ref().and_then(|handle| {
         handle.with_session(|session| (session.mode == Mode::Proxy).then(|| session.token.clone())).flatten()
     });
@@ -154,85 +192,19 @@ fn authenticate(state: &ProxyState, uuid: &str, call: &Call) -> Result<Arc<Handl
     }
 }
 
-async fn reach(handle: &Handle) -> Result<AgentClient, Refusal> {
+async fn reach(handle: &Handle, patience: Duration) -> Result<AgentClient, Refusal> {
+    if !handle.has_contact() {
+        // The leader may have given it up.
+        handle.bell.notify_one();
+    }
     let unreachable =
         || Box::new(fault(StatusCode::SERVICE_UNAVAILABLE, "The agent does not answer the bridge."));
-    handle.contact(CONTACT_PATIENCE).await.ok_or_else(unreachable)
+    handle.contact(patience).await.ok_or_else(unreachable)
 }
 
-/// Passes a command on, exactly once. What it may do is on disk before the agent hears of it.
-async fn pass_on(
-    shared: &Arc<Shared>,
-    handle: &Arc<Handle>,
-    client: &AgentClient,
-    call: &Call,
-    name: String,
-    mut params: Map<String, Value>,
-) -> Result<Answer, Refusal> {
-    let unkept = |error: super::keep::KeepError| {
-        tracing::error!(node = handle.key(), "{}", chain(&error));
-        Box::new(fault(StatusCode::SERVICE_UNAVAILABLE, "The bridge cannot keep its state."))
-    };
-    let _on_its_way = handle.pass_on();
-    let before = handle.with_session(|session| session.last.clone()).flatten();
-    let images = lending::borrow_images(&mut params);
-    if works(bare(&name)) {
-        let pending =
-            Known { id: String::new(), name: bare(&name).to_owned(), finished: false, reported: false };
-        let lent = images.clone();
-        let note = |session: &mut super::session::Session| {
-            session.last = Some(pending);
-            session.images = lent;
-        };
-        handle.change(note).await.map_err(unkept)?;
-        lending::resume(shared, handle, client);
-    }
-    let path = format!("/v1/commands/{}", call.query());
-    let body = Bytes::from(json!({"name": name, "params": params}).to_string());
-    let answer = client.v1(Method::POST, &path, Some(body), COMMAND_LIMIT).await;
-    let (status, body) = answer.map_err(|error| unreachable(handle, &error))?;
-    let mut answer = parse(status, &body)?;
-    if status.is_success() {
-        lending::unborrow(&mut answer);
-    } else if works(bare(&name)) {
-        // It said no: nothing runs that did not run before.
-        let undo = |session: &mut super::session::Session| {
-            session.last = before;
-            session.images.clear();
-        };
-        handle.change(undo).await.map_err(unkept)?;
-    }
-    Ok((status, answer))
-}
-
-fn bare(name: &str) -> &str {
-    name.split_once('.').map_or(name, |(_, bare)| bare)
-}
-
-/// A command whose end Ironic does not know, and the agent not any more.
-fn missing(handle: &Handle, answer: &Value) -> Option<Known> {
-    let known = handle.with_session(|session| session.last.clone()).flatten()?;
-    let listed = answer.get("commands")?.as_array()?;
-    let listed = listed.iter().any(|command| command["id"] == known.id.as_str());
-    let ended = known.finished && known.reported;
-    (!ended && !listed && !known.id.is_empty() && works(&known.name)).then_some(known)
-}
-
-/// A command that was lost, as Ironic sees a failed one (IPA contract §1.4).
-fn lost(broken: &Broken, asked: Option<&str>) -> Value {
-    let name = asked.unwrap_or(&broken.command);
-    json!({
-        "id": broken.id,
-        "command_name": name,
-        "command_status": "FAILED",
-        "command_error": {
-            "type": "CommandExecutionError",
-            "code": 500,
-            "message": "Command execution failed",
-            "details": broken.why,
-        },
-        "command_result": null,
-    })
+pub(super) fn unkept(handle: &Handle, error: &KeepError) -> Refusal {
+    tracing::error!(node = handle.key(), "{}", chain(error));
+    Box::new(fault(StatusCode::SERVICE_UNAVAILABLE, "The bridge cannot keep its state."))
 }
 
 async fn look(client: &AgentClient, path: &str, limit: Duration) -> Result<Answer, Refusal> {
@@ -244,13 +216,13 @@ async fn look(client: &AgentClient, path: &str, limit: Duration) -> Result<Answe
     Ok((status, parse(status, &body)?))
 }
 
-fn unreachable(handle: &Handle, error: &crate::agents::AgentError) -> Refusal {
+pub(super) fn unreachable(handle: &Handle, error: &crate::agents::AgentError) -> Refusal {
     tracing::warn!(node = handle.key(), "{}", chain(error));
     Box::new(fault(StatusCode::BAD_GATEWAY, "The agent does not answer the bridge."))
 }
 
 /// Ironic takes anything but JSON, and errors without an explanation, for a fault of its own.
-fn parse(status: StatusCode, body: &[u8]) -> Result<Value, Refusal> {
+pub(super) fn parse(status: StatusCode, body: &[u8]) -> Result<Value, Refusal> {
     let malformed =
         || Box::new(fault(StatusCode::BAD_GATEWAY, "The agent's answer is not what it should be."));
     let value: Value = serde_json::from_slice(body).map_err(|_| malformed())?;
@@ -295,4 +267,38 @@ fn respond(status: StatusCode, value: &Value) -> Response<Body> {
 fn fault(status: StatusCode, text: &str) -> Response<Body> {
     let code = if status.is_server_error() { "Server" } else { "Client" };
     respond(status, &json!({"faultcode": code, "faultstring": text}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::handle::tests::node;
+    use super::super::keep::Keep;
+    use super::super::session::Broken;
+    use super::super::session::tests::session;
+    use super::*;
+    use crate::pki::Pki;
+
+    #[tokio::test]
+    async fn an_agent_that_does_not_answer_for_a_moment_is_asked_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let pki = Pki::open_or_create(&directory.path().join("pki")).unwrap();
+        let handle = Arc::new(Handle::new(node(), Keep::open(directory.path()).unwrap()));
+        handle.put(Some(Session { kind: Some("clean".to_owned()), ..session() })).await.unwrap();
+        let agent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = AgentClient::new(&pki, agent.local_addr().unwrap(), pki.ca_pem()).unwrap();
+        handle.set_contact(Some(client));
+        let asking = Arc::clone(&handle);
+        let mut asked = tokio::spawn(async move { listed(&asking).await.ok() });
+        for _ in 0..2 {
+            tokio::select! {
+                broken = agent.accept() => drop(broken.unwrap()),
+                answer = &mut asked => panic!("{answer:?}"),
+            }
+        }
+        // Meanwhile it turns out what became of it.
+        let broken = Broken { id: "1".to_owned(), why: "gone".to_owned(), tell: true };
+        handle.change(|session| session.broken = Some(broken)).await.unwrap();
+        let (status, answer) = asked.await.unwrap().unwrap();
+        assert_eq!((status, &answer["commands"][0]["command_status"]), (StatusCode::OK, &json!("FAILED")));
+    }
 }

@@ -28,13 +28,13 @@ impl Leader {
                 return Err(stranger.into());
             }
         };
-        match (session.origin, found.token()) {
+        match (session.origin, found.medium_token()) {
             // Only the machine that read the medium can know this.
             (Origin::Medium, Some(token)) if secret::equal(token, &session.token) => return Ok(found),
             (_, Some(token)) if self.try_token(&found, token).await? => return Ok(found),
             _ => {}
         }
-        match self.lookup().await {
+        match self.lookup(&found).await {
             Ok(Lookup { node, token: Token::Given(token), heartbeat_timeout }) => {
                 self.establish(&found, node, token, Origin::Lookup, heartbeat_timeout).await?;
                 Ok(found)
@@ -67,21 +67,21 @@ impl Leader {
             return Ok(());
         }
         // Ironic has made a new medium, with a new token: what was before is over.
-        if let Some(token) = found.token()
+        if let Some(token) = found.medium_token()
             && !secret::equal(token, &session.token)
             && self.try_token(found, token).await?
         {
             return Ok(());
         }
-        let same_boot = session.life.boot_id == found.life.boot_id;
-        if !same_boot && session.origin == Origin::Lookup {
+        if session.life.boot_id != found.life.boot_id && session.origin == Origin::Lookup {
             // A restart by Ironic made another token, and this is how it is had.
-            if let Lookup { node, token: Token::Given(token), heartbeat_timeout } = self.lookup().await? {
+            if let Lookup { node, token: Token::Given(token), heartbeat_timeout } = self.lookup(found).await?
+            {
                 return self.establish(found, node, token, Origin::Lookup, heartbeat_timeout).await;
             }
         }
         let listed = commands::list(&found.client).await?;
-        match judge(&session, &listed, same_boot, self.watched) {
+        match judge(&session, &listed, &found.life, self.watched) {
             Verdict::Continues => {
                 let life = found.life.clone();
                 Ok(self.handle.change(|session| session.life = life).await?)
@@ -114,12 +114,7 @@ impl Leader {
         self.shared.metrics.count(Counter::OperationsLost, if tell { "heartbeat" } else { "silence" });
         let last = session.last.as_ref();
         let id = last.map(|last| last.id.clone()).filter(|id| !id.is_empty());
-        let broken = Broken {
-            id: id.unwrap_or_else(|| Uuid::new_v4().to_string()),
-            command: last.map(|last| last.name.clone()).unwrap_or_default(),
-            why,
-            tell,
-        };
+        let broken = Broken { id: id.unwrap_or_else(|| Uuid::new_v4().to_string()), why, tell };
         let note = |session: &mut Session| {
             session.broken = Some(broken);
             session.images.clear();

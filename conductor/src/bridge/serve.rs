@@ -4,10 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::{Extension, Router};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use reqwest::Url;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -17,10 +22,12 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
 use crate::pki::{Pki, PkiError, provider};
 
 use super::config::ProxyConfig;
+use super::credential;
 use super::shared::{BridgeError, PublicProxy};
 
 /// Connections at a time: a conductor keeps one for each node that it works on.
@@ -34,10 +41,11 @@ pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, BridgeError
     TcpListener::bind(address).await.map_err(|source| BridgeError::Listen { address, source })
 }
 
-/// How the proxy speaks TLS, if it does, and what Ironic is told of it.
+/// How the proxy speaks TLS, if it does, and what Ironic is told of it. Without an authority, where one would be needed,
+/// only the configuration is looked at.
 pub(super) fn public(
     config: &ProxyConfig,
-    pki: &Pki,
+    pki: Option<&Pki>,
 ) -> Result<(PublicProxy, Option<Arc<ServerConfig>>), BridgeError> {
     let wrong = || BridgeError::PublicUrl(config.public_url.clone());
     let url = Url::parse(&config.public_url).map_err(|_| wrong())?;
@@ -53,10 +61,12 @@ pub(super) fn public(
             path: path.to_owned(),
             source: error.into(),
         };
-        let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
-        let key_read = PrivateKeyDer::from_pem_file(key).map_err(|error| fail(key, error))?;
-        (chain.map_err(|error| fail(certificate, error))?, key_read)
+        let (certificate, key) = (credential::find(certificate), credential::find(key));
+        let chain = CertificateDer::pem_file_iter(&certificate).and_then(Iterator::collect);
+        let key_read = PrivateKeyDer::from_pem_file(&key).map_err(|error| fail(&key, error))?;
+        (chain.map_err(|error| fail(&certificate, error))?, key_read)
     } else {
+        let Some(pki) = pki else { return Ok((public, None)) };
         public.verify_ca = Some(pki.ca_pem().to_owned());
         let made = pki.issue_server(&host)?;
         let own = |error| BridgeError::Pki(PkiError::Pinned(error));
@@ -66,8 +76,21 @@ pub(super) fn public(
     let tls = ServerConfig::builder_with_provider(Arc::clone(provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| BridgeError::Pki(PkiError::Tls(error)))?;
+        .map_err(|error| match &config.certificate {
+            Some(path) => BridgeError::Tls { path: path.clone(), source: error.into() },
+            None => BridgeError::Pki(PkiError::Tls(error)),
+        })?;
     Ok((public, Some(Arc::new(tls))))
+}
+
+/// Marks an answer that is not to be sent: the connection is closed without a word.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("closed without an answer")]
+struct HungUp;
+
+/// No answer at all, where the caller takes every answer for the last word.
+pub(super) fn hang_up() -> Response<Body> {
+    (StatusCode::SERVICE_UNAVAILABLE, Extension(HungUp)).into_response()
 }
 
 /// Serves until it is told to end; requests under way are finished then.
@@ -131,7 +154,14 @@ where
 {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
-    let served = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = router.clone().oneshot(request);
+        async {
+            let answer = answer.await.unwrap_or_else(|never| match never {});
+            if answer.extensions().get::<HungUp>().is_some() { Err(HungUp) } else { Ok(answer) }
+        }
+    });
+    let served = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
@@ -142,5 +172,25 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection broke");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_caller_that_is_hung_up_on_gets_no_answer_at_all() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router =
+            Router::new().route("/gone", get(async || hang_up())).route("/", get(async || StatusCode::OK));
+        let server = tokio::spawn(serve(listener, None, router, CancellationToken::new()));
+        let error = reqwest::get(format!("http://{address}/gone")).await.unwrap_err();
+        assert!(error.is_request() && error.status().is_none(), "{error:?}");
+        assert!(reqwest::get(format!("http://{address}/")).await.unwrap().status().is_success());
+        server.abort();
     }
 }

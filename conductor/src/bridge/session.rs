@@ -1,5 +1,7 @@
 //! What must survive the bridge: one node's dealings between Ironic's giving of a token and its taking it back.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,6 +15,8 @@ pub(super) struct Session {
     pub(super) token: String,
     pub(super) origin: Origin,
     pub(super) mode: Mode,
+    /// Where its agent is.
+    pub(super) address: Option<SocketAddr>,
     pub(super) heartbeat_timeout_seconds: u64,
     /// Write-once in Ironic until it takes the token back; so kept, whatever the configuration says meanwhile.
     pub(super) callback_url: String,
@@ -24,8 +28,15 @@ pub(super) struct Session {
     pub(super) broken: Option<Broken>,
     /// What the running command may fetch over lent connections.
     pub(super) images: Vec<LentImage>,
+    /// Which kind of steps Ironic asked for last: `clean`, `deploy` or `service`.
+    pub(super) kind: Option<String>,
     /// Ironic may have had a heartbeat, and the agent commands since.
     pub(super) announced: bool,
+    /// Ironic has taken the token.
+    #[serde(default)]
+    pub(super) accepted: bool,
+    /// What holds again if Ironic does not take the token.
+    pub(super) former: Option<Box<Session>>,
     /// Ironic was offered an inspection, or waits for none.
     pub(super) inspected: bool,
 }
@@ -50,13 +61,17 @@ pub(super) struct Life {
     pub(super) certificate: String,
 }
 
+impl Life {
+    /// Whether an agent that says this lives it. The same start is the same within a millisecond: on its way through a
+    /// file the last digit may change, and no process starts twice in so short a time.
+    pub(super) fn is_of(&self, boot_id: &str, started_at: f64) -> bool {
+        self.boot_id == boot_id && (self.started_at - started_at).abs() < 0.001
+    }
+}
+
 impl PartialEq for Life {
-    /// The same start is the same within a millisecond: on its way through a file the last digit may change, and no
-    /// process starts twice in so short a time.
     fn eq(&self, other: &Self) -> bool {
-        self.boot_id == other.boot_id
-            && self.certificate == other.certificate
-            && (self.started_at - other.started_at).abs() < 0.001
+        self.certificate == other.certificate && self.is_of(&other.boot_id, other.started_at)
     }
 }
 
@@ -68,6 +83,8 @@ pub(super) struct Known {
     /// Without extension.
     pub(super) name: String,
     pub(super) finished: bool,
+    #[serde(default)]
+    pub(super) succeeded: bool,
     /// Ironic had a heartbeat since the end was seen.
     pub(super) reported: bool,
 }
@@ -76,7 +93,6 @@ pub(super) struct Known {
 pub(super) struct Broken {
     /// Shown to Ironic as the id of the lost command.
     pub(super) id: String,
-    pub(super) command: String,
     pub(super) why: String,
     /// Whether a heartbeat makes Ironic see it. Without one, it does when it has waited long enough.
     pub(super) tell: bool,
@@ -109,6 +125,7 @@ pub(super) mod tests {
             token: "t".repeat(43),
             origin: Origin::Lookup,
             mode: Mode::Proxy,
+            address: None,
             heartbeat_timeout_seconds: 300,
             callback_url: "https://bridge/agents/7".to_owned(),
             verify_ca: None,
@@ -116,7 +133,10 @@ pub(super) mod tests {
             last: None,
             broken: None,
             images: Vec::new(),
+            kind: None,
             announced: true,
+            accepted: true,
+            former: None,
             inspected: true,
         }
     }

@@ -68,8 +68,17 @@ pub(super) enum Trouble {
     /// Ironic does not wait for this node, or not yet.
     #[error("Ironic does not wait for it now")]
     NotNow,
+    /// Or it knows the node by none of the machine's network interfaces: from its answer they cannot be told apart.
+    #[error(
+        "Ironic waits for no node with a port of this machine ({0}); of a node without ports, the configuration must \
+         say macs or system_uuid"
+    )]
+    UnknownMachine(String),
     #[error("Ironic has told its token to somebody else; it makes a new one when it restarts the machine")]
     TokenTold,
+    /// A command would have to wait, or be refused.
+    #[error("its agent is not ready: {0}")]
+    NotReady(&'static str),
     #[error("{0}")]
     Other(String),
 }

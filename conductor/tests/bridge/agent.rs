@@ -22,10 +22,7 @@ impl Agent {
     /// As in Ironic's ramdisk, with `ipa-agent-token` where there is one.
     pub(crate) fn start(address: SocketAddr, directory: &Path, ca: &Path, token: Option<&str>) -> Self {
         std::fs::create_dir_all(directory.join("managers")).unwrap();
-        let parameters = token.map(|token| format!("ipa-agent-token={token}")).unwrap_or_default();
-        let parameters =
-            format!("{parameters} ipa-api-url=http://nobody.invalid ipa-advertise-host=127.0.0.1\n");
-        std::fs::write(directory.join("cmdline"), parameters).unwrap();
+        set_token(directory, token);
         std::fs::File::create(directory.join("disk")).unwrap().set_len(DISK_SIZE).unwrap();
         let process = spawn(address, directory, ca);
         Self { address, directory: directory.to_owned(), ca: ca.to_owned(), process }
@@ -42,14 +39,34 @@ impl Agent {
     /// SIGKILL; the next one finds what the first left in memory's file system.
     pub(crate) fn restart(&mut self) {
         self.process.kill();
-        self.process = spawn(self.address, &self.directory, &self.ca);
+        self.resume();
     }
 
     /// As after a reboot: nothing is left but the disk, and what Ironic put on the medium.
     pub(crate) fn reboot(&mut self) {
         self.process.kill();
+        self.boot();
+    }
+
+    /// The machine, after [`Self::stop`].
+    pub(crate) fn boot(&mut self) {
         std::fs::remove_dir_all(self.directory.join("state")).unwrap();
+        self.resume();
+    }
+
+    /// From a medium with another token, after [`Self::stop`].
+    pub(crate) fn boot_with(&mut self, token: &str) {
+        set_token(&self.directory, Some(token));
+        self.boot();
+    }
+
+    /// The process, after [`Self::stop`].
+    pub(crate) fn resume(&mut self) {
         self.process = spawn(self.address, &self.directory, &self.ca);
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
     }
 
     pub(crate) fn step(&self, kind: &str, step: Value) -> Value {
@@ -59,6 +76,12 @@ impl Agent {
         params[format!("{kind}_version")] = Value::Null;
         params
     }
+}
+
+fn set_token(directory: &Path, token: Option<&str>) {
+    let token = token.map(|token| format!("ipa-agent-token={token}")).unwrap_or_default();
+    let parameters = format!("{token} ipa-api-url=http://nobody.invalid ipa-advertise-host=127.0.0.1\n");
+    std::fs::write(directory.join("cmdline"), parameters).unwrap();
 }
 
 fn spawn(address: SocketAddr, directory: &Path, ca: &Path) -> Process {

@@ -1,13 +1,14 @@
 //! Ironic as far as a ramdisk and a bridge see it: lookup, heartbeat, inspection, states; and its calls to the agent.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
@@ -39,10 +40,32 @@ pub(crate) struct Node {
     /// Refused ones.
     pub(crate) refused: usize,
     pub(crate) lookups: usize,
+    /// Accepted heartbeats and offered inspections, in their order.
+    pub(crate) events: Vec<&'static str>,
+    /// Where the bridge keeps what it was told.
+    pub(crate) kept: Option<PathBuf>,
+    /// Accepted heartbeats whose token was not there.
+    pub(crate) unkept: usize,
+    /// How inspections are refused.
+    pub(crate) inspection_fault: Option<u16>,
     pub(crate) inspections: Vec<Value>,
     pub(crate) fault: Option<Fault>,
     /// Whether nodes may be listed.
     pub(crate) readable: bool,
+    /// What is listed, in place of the node.
+    pub(crate) listed: Option<Vec<Value>>,
+    /// How often nodes were listed.
+    pub(crate) lists: usize,
+    /// Tokens of Keystone that are too old.
+    pub(crate) refused_tokens: Vec<String>,
+    /// Lookups and heartbeats that showed such a token, or a password.
+    pub(crate) signed: usize,
+    /// The node that has the machine's network interfaces as its ports.
+    pub(crate) ports_of: Option<&'static str>,
+    /// Requests that get no answer.
+    pub(crate) unanswered: usize,
+    /// What lookups said.
+    pub(crate) asked: Vec<Value>,
     minted: u32,
 }
 
@@ -63,9 +86,20 @@ impl Ironic {
             heartbeats: Vec::new(),
             refused: 0,
             lookups: 0,
+            events: Vec::new(),
+            kept: None,
+            unkept: 0,
+            inspection_fault: None,
             inspections: Vec::new(),
             fault: None,
             readable: false,
+            listed: None,
+            lists: 0,
+            refused_tokens: Vec::new(),
+            signed: 0,
+            ports_of: Some(NODE),
+            unanswered: 0,
+            asked: Vec::new(),
             minted: 0,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -216,43 +250,62 @@ async fn misbehave(node: &Arc<Mutex<Node>>) -> Option<Response<Body>> {
         Fault::Status(status) => fault(status, "not now"),
         Fault::Huge => "x".repeat(20 << 20).into_response(),
         Fault::Malformed => "{\"node\": [".into_response(),
-        Fault::Silent => std::future::pending().await,
+        Fault::Silent => {
+            node.lock().unwrap().unanswered += 1;
+            std::future::pending().await
+        }
     })
 }
 
 impl Node {
-    fn told_document(&mut self) -> Value {
+    fn told_document(&mut self, uuid: &str) -> Value {
         if self.token.is_none() {
             self.minted += 1;
             self.token = Some(format!("{:0>43}", self.minted));
         }
         let token = if self.told { MASKED.to_owned() } else { self.token.clone().unwrap() };
         self.told = true;
-        json!({"node": {"uuid": NODE}, "config": {"agent_token": token, "heartbeat_timeout": 300}})
+        json!({"node": {"uuid": uuid}, "config": {"agent_token": token, "heartbeat_timeout": 300}})
     }
 }
 
-async fn lookup(State(node): Shared, Query(query): Query<Value>) -> Response<Body> {
+fn is_signed(headers: &HeaderMap) -> bool {
+    ["X-Auth-Token", "Authorization"].iter().any(|name| headers.contains_key(*name))
+}
+
+async fn lookup(State(node): Shared, headers: HeaderMap, Query(query): Query<Value>) -> Response<Body> {
     if let Some(answer) = misbehave(&node).await {
         return answer;
     }
     let mut node = node.lock().unwrap();
     node.lookups += 1;
-    assert_eq!(query["node_uuid"], NODE);
+    node.signed += usize::from(is_signed(&headers));
+    node.asked.push(query.clone());
+    // Beside a UUID, Ironic does not look at the addresses.
+    let asked_for = match query["node_uuid"].as_str() {
+        Some(uuid) => Some(uuid),
+        None => query["addresses"].as_str().and(node.ports_of),
+    };
     let waits = node.state.ends_with("wait") || node.state == "wait call-back";
-    if !waits {
-        return fault(404, "Resource could not be found.");
+    match asked_for.filter(|_| waits) {
+        Some(uuid) => node.told_document(uuid).to_string().into_response(),
+        None => fault(404, "Resource could not be found."),
     }
-    node.told_document().to_string().into_response()
 }
 
-async fn heartbeat(State(node): Shared, Path(uuid): Path<String>, body: String) -> Response<Body> {
+async fn heartbeat(
+    State(node): Shared,
+    Path(uuid): Path<String>,
+    headers: HeaderMap,
+    body: String,
+) -> Response<Body> {
     if let Some(answer) = misbehave(&node).await {
         return answer;
     }
     let body: Value = serde_json::from_str(&body).unwrap();
     let mut node = node.lock().unwrap();
     assert_eq!(uuid, NODE);
+    node.signed += usize::from(is_signed(&headers));
     let refusal =
         if body["agent_token"].as_str().is_none() || body["agent_token"].as_str() != node.token.as_deref() {
             Some("Invalid or missing agent token received.")
@@ -270,26 +323,40 @@ async fn heartbeat(State(node): Shared, Path(uuid): Path<String>, body: String) 
     assert_eq!(body["agent_version"], "13.0.0");
     node.agent_url = body["callback_url"].as_str().map(str::to_owned);
     node.verify_ca = body["agent_verify_ca"].as_str().map(str::to_owned);
+    let kept = node.kept.as_ref().map(|path| std::fs::read_to_string(path).unwrap_or_default());
+    node.unkept +=
+        usize::from(kept.is_some_and(|kept| !kept.contains(body["agent_token"].as_str().unwrap())));
+    node.events.push("heartbeat");
     node.heartbeats.push(body);
     StatusCode::ACCEPTED.into_response()
 }
 
 async fn inspection(State(node): Shared, body: String) -> Response<Body> {
     let mut node = node.lock().unwrap();
+    node.events.push("inspection");
+    if let Some(status) = node.inspection_fault {
+        return fault(status, "not this way");
+    }
     if node.state != "inspect wait" {
         return fault(404, "Resource could not be found.");
     }
     node.inspections.push(serde_json::from_str(&body).unwrap());
     node.state = "manageable".to_owned();
-    (StatusCode::ACCEPTED, node.told_document().to_string()).into_response()
+    (StatusCode::ACCEPTED, node.told_document(NODE).to_string()).into_response()
 }
 
-async fn nodes(State(node): Shared, Query(query): Query<Value>) -> Response<Body> {
-    let node = node.lock().unwrap();
-    if !node.readable {
+async fn nodes(State(node): Shared, headers: HeaderMap, Query(query): Query<Value>) -> Response<Body> {
+    if let Some(answer) = misbehave(&node).await {
+        return answer;
+    }
+    let mut node = node.lock().unwrap();
+    let token = headers.get("X-Auth-Token").map(|token| token.to_str().unwrap().to_owned());
+    if !node.readable || token.is_some_and(|token| node.refused_tokens.contains(&token)) {
         return fault(401, "The request you have made requires authentication.");
     }
-    let found = (query["provision_state"] == node.state.as_str())
-        .then(|| json!({"uuid": NODE, "provision_state": node.state, "driver_info": {}}));
-    json!({"nodes": found.into_iter().collect::<Vec<_>>()}).to_string().into_response()
+    node.lists += 1;
+    let own = || vec![json!({"uuid": NODE, "provision_state": node.state, "driver_info": {}})];
+    let mut found = node.listed.clone().unwrap_or_else(own);
+    found.retain(|found| found["provision_state"] == query["provision_state"]);
+    json!({"nodes": found}).to_string().into_response()
 }

@@ -4,12 +4,18 @@
 
 mod agent;
 mod agents_that_lie;
+mod check;
+mod identity;
 mod images;
 mod ironic;
+mod keystone;
 mod leases;
+mod machine;
 mod process;
 mod proxy;
+mod readiness;
 mod relay;
 mod restarts;
 mod site;
+mod tokens;
 mod unruly_ironic;

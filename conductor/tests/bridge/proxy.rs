@@ -18,12 +18,18 @@ async fn an_image_is_written_over_lent_connections() {
     assert!(ironic.commands().await.is_empty());
     let started = ironic.command("deploy.execute_deploy_step", params.clone(), false).await;
     assert_eq!(started["command_status"], "RUNNING", "{started}");
+    // Before Ironic hears of it: an older list of the agent's is none from then on.
+    assert_eq!(site.session()["last"]["id"], started["id"]);
     until("the image's first request", || images.requests() > 0).await;
     // One at a time, as with IPA.
-    let body = json!({"name": "standby.sync", "params": {}});
-    let (status, busy) = ironic.call(&ironic.token(), false, Some(body)).await.unwrap();
-    assert_eq!(status, 409, "{busy}");
-    assert!(busy["faultstring"].as_str().unwrap().contains("Agent is busy"), "{busy}");
+    for (name, params) in [("standby.sync", json!({})), ("deploy.execute_deploy_step", params.clone())] {
+        let body = json!({"name": name, "params": params});
+        let (status, busy) = ironic.call(&ironic.token(), false, Some(body)).await.unwrap();
+        assert_eq!(status, 409, "{busy}");
+        assert!(busy["faultstring"].as_str().unwrap().contains("Agent is busy"), "{busy}");
+    }
+    // What runs goes on.
+    assert_eq!(site.session()["images"].as_array().map(Vec::len), Some(1));
     images.go_on();
     let ended = ironic.ended().await;
     assert_eq!(ended["command_status"], "SUCCEEDED", "{ended}");
@@ -99,6 +105,31 @@ async fn a_killed_bridge_goes_on_where_it_was() {
     assert!(images.requests() > 1, "the image went on over the new bridge's connections");
     // The token was on disk: nobody could have asked for it again.
     assert_eq!(site.ironic.look(|node| (node.lookups, node.refused)), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_begins_knows_its_tokens_before_anybody_can_call() {
+    let mut site = Site::start(Mode::Proxy, "wait call-back", None).await;
+    site.ironic.first_heartbeat().await;
+    site.restart_bridge();
+    until("the proxy", || std::net::TcpStream::connect(site.proxy).is_ok()).await;
+    assert!(site.ironic.commands().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ironic_does_not_notice_that_the_agent_was_out_of_reach() {
+    let mut site = Site::start(Mode::Proxy, "wait call-back", None).await;
+    site.ironic.first_heartbeat().await;
+    let steps = site.ironic.command("deploy.get_deploy_steps", json!({"node": {}, "ports": []}), true).await;
+    assert_eq!(steps["command_status"], "SUCCEEDED");
+    site.agent().stop();
+    let (url, ca) = site.ironic.look(|node| (node.agent_url.clone().unwrap(), node.verify_ca.clone()));
+    let token = site.ironic.token();
+    let asked = tokio::spawn(async move { call(&url, ca.as_deref(), &token, false, None).await });
+    site.until_counted("nodes{phase=\"searching\"} 1").await;
+    site.agent().resume();
+    let (status, answer) = asked.await.unwrap().unwrap();
+    assert_eq!((status, &answer["commands"][0]["id"]), (200, &steps["id"]), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

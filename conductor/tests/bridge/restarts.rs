@@ -15,11 +15,7 @@ async fn writing(mode: Mode, token: Option<&str>) -> (Site, Images) {
     until("the image's first request", || images.requests() > 0).await;
     if mode == Mode::Relay {
         // The bridge hears of the command from the agent.
-        let file = site.directory.path().join(format!("state/nodes/{}.json", crate::site::NODE));
-        until("the bridge's note", || {
-            std::fs::read_to_string(&file).unwrap().contains("execute_deploy_step")
-        })
-        .await;
+        until("the bridge's note", || site.session()["last"]["name"] == "execute_deploy_step").await;
     }
     (site, images)
 }
@@ -120,4 +116,56 @@ async fn asked_for(mode: Mode) {
     site.ironic.next_heartbeat().await;
     assert!(site.ironic.commands().await.is_empty());
     assert!(!site.metrics().await.contains("operations_lost_total"));
+}
+
+fn name_and_status(command: &Value) -> (&str, &str) {
+    (command["command_name"].as_str().unwrap(), command["command_status"].as_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_reset_between_two_steps_is_never_taken_for_freshly_booted() {
+    // The first step is done by Ironic itself, or it holds.
+    let mut site = Site::start(Mode::Proxy, "clean wait", None).await;
+    site.ironic.first_heartbeat().await;
+    let steps = site.ironic.command("clean.get_clean_steps", json!({"node": {}, "ports": []}), true).await;
+    assert_eq!(steps["command_status"], "SUCCEEDED");
+    until("the bridge's note", || site.session()["last"]["name"] == "get_clean_steps").await;
+    site.agent().reboot();
+    site.until_counted("operations_lost_total{reported=\"heartbeat\"} 1").await;
+    let listed = site.ironic.commands().await;
+    let listed: Vec<_> = listed.iter().map(name_and_status).collect();
+    assert_eq!(listed, [("execute_clean_step", "FAILED")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_before_any_command_is_no_reason_to_wait_for_ever() {
+    let mut site = Site::start(Mode::Proxy, "wait call-back", None).await;
+    site.ironic.first_heartbeat().await;
+    site.agent().reboot();
+    site.until_counted("operations_lost_total{reported=\"heartbeat\"} 1").await;
+    // Ironic looks for "commands" without a look at the status, and gives up.
+    let (status, answer) = site.ironic.call(&site.ironic.token(), false, None).await.unwrap();
+    assert_eq!(status, 500, "{answer}");
+    assert!(answer.get("commands").is_none() && answer["faultstring"].is_string(), "{answer}");
+    // Or it has to ask for steps first: from then on it is clear what it waits for.
+    let steps = site.ironic.command("deploy.get_deploy_steps", json!({"node": {}, "ports": []}), true).await;
+    assert_eq!(steps["command_status"], "SUCCEEDED");
+    let step = site.agent().step("deploy", json!({"interface": "deploy", "step": "erase_devices_metadata"}));
+    failed(&site.ironic.command("deploy.execute_deploy_step", step, false).await);
+    failed(site.ironic.commands().await.last().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_failed_is_told_until_ironic_acts_on_it() {
+    let mut site = Site::start(Mode::Proxy, "clean wait", Some(&"m".repeat(43))).await;
+    site.ironic.first_heartbeat().await;
+    let step = json!({"interface": "deploy", "step": "a step that nobody has", "priority": 10});
+    let params = site.agent().step("clean", step);
+    site.ironic.command("clean.execute_clean_step", params, false).await;
+    // Ironic took the heartbeat, but its node was locked just then.
+    until("a heartbeat", || site.session()["last"]["reported"] == true).await;
+    site.agent().reboot();
+    site.until_counted("operations_lost_total{reported=\"heartbeat\"} 1").await;
+    let listed = site.ironic.commands().await;
+    assert_eq!(listed.iter().map(name_and_status).next_back(), Some(("execute_clean_step", "FAILED")));
 }

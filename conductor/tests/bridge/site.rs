@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::agent::Agent;
@@ -82,6 +83,8 @@ impl Site {
         let addresses = (proxy, status, agent);
         configuration(&config, &directory.path().join("state"), ironic.address, addresses, mode);
         std::fs::write(directory.path().join("address"), agent.to_string()).unwrap();
+        let kept = directory.path().join(format!("state/nodes/{NODE}.json"));
+        ironic.look(|node| node.kept = Some(kept));
         let bridge = bridge(&config);
         until("the bridge", || std::net::TcpStream::connect(status).is_ok()).await;
         Self { directory, ironic, agent: None, bridge, status, proxy, config }
@@ -89,6 +92,12 @@ impl Site {
 
     pub(crate) fn agent_address(&self) -> SocketAddr {
         std::fs::read_to_string(self.directory.path().join("address")).unwrap().parse().unwrap()
+    }
+
+    /// What the bridge keeps of the node; null where that is nothing.
+    pub(crate) fn session(&self) -> Value {
+        let path = self.ironic.look(|node| node.kept.clone()).unwrap();
+        std::fs::read(path).map_or(Value::Null, |bytes| serde_json::from_slice(&bytes).unwrap())
     }
 
     pub(crate) fn ca(&self) -> PathBuf {

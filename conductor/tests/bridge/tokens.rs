@@ -1,0 +1,53 @@
+//! A token from another boot medium than before.
+
+use serde_json::json;
+
+use crate::site::{Mode, Site, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_with_a_new_token_is_announced_when_it_is_free_and_the_token_on_disk() {
+    for mode in [Mode::Proxy, Mode::Relay] {
+        let mut site = Site::start(mode, "clean wait", Some(&"m".repeat(43))).await;
+        site.ironic.first_heartbeat().await;
+        // The next operation: Ironic makes another medium.
+        let token = "n".repeat(43);
+        site.agent().stop();
+        site.ironic.wipe();
+        site.ironic.look(|node| {
+            (node.token, node.told) = (Some(token.clone()), true);
+            node.events.clear();
+        });
+        site.agent().boot_with(&token);
+        until("the first heartbeat", || site.ironic.look(|node| node.events.contains(&"heartbeat"))).await;
+        // While it inspects, an agent refuses what Ironic asks first.
+        let (events, unkept) = site.ironic.look(|node| (node.events.clone(), node.unkept));
+        assert_eq!(events[..2], ["inspection", "heartbeat"]);
+        assert_eq!(unkept, 0);
+        assert!(site.ironic.commands().await.is_empty());
+        until("the end of the trial", || site.session()["accepted"] == true).await;
+        assert!(site.session()["former"].is_null());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ironic_does_not_know_changes_nothing() {
+    let token = "m".repeat(43);
+    let mut site = Site::start(Mode::Proxy, "clean wait", Some(&token)).await;
+    site.ironic.first_heartbeat().await;
+    let step = json!({"interface": "deploy", "step": "a step that nobody has", "priority": 10});
+    let params = site.agent().step("clean", step);
+    site.ironic.command("clean.execute_clean_step", params, false).await;
+    until("the bridge's note", || site.session()["last"]["name"] == "execute_clean_step").await;
+    // Whoever takes over the address.
+    site.agent().stop();
+    site.agent().boot_with(&"x".repeat(43));
+    site.until_counted("certificates_refused_total{reason=\"session\"}").await;
+    assert!(site.ironic.look(|node| node.refused) > 0);
+    // The bridge itself may go, in whatever it does just then.
+    site.restart_bridge();
+    site.agent().stop();
+    site.agent().boot_with(&token);
+    let ended = site.ironic.ended().await;
+    assert_eq!(ended["command_status"], "FAILED", "{ended}");
+    assert_eq!(site.session()["token"], token);
+}
