@@ -31,6 +31,7 @@ impl Leader {
             self.handle.put(former.map(|former| *former)).await?;
             return Err(Trouble::Other("its agent shows the former token again".to_owned()));
         }
+        self.set_clock(found).await?;
         let Lookup { node, heartbeat_timeout, .. } = self.lookup(found).await?;
         let session = self.session(found, node, token.to_owned(), Origin::Medium, heartbeat_timeout)?;
         self.handle.put(Some(Session { former, ..session })).await?;

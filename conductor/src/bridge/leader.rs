@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::agents::{AgentError, Backoff};
 use crate::chain::chain;
 
-use super::contact::contact;
+use super::contact::{Contact, contact};
 use super::handle::{Handle, Phase};
 use super::keep::Lease;
 use super::metrics::Counter;
@@ -171,10 +171,7 @@ impl Leader {
             (found, _) => found.inspect_err(|error| self.count_stranger(error))?,
         };
         self.handle.set_phase(Phase::Asking);
-        if self.on_time.as_ref() != Some(&found.life) {
-            found.client.set_clock().await?;
-            self.on_time = Some(found.life.clone());
-        }
+        self.set_clock(&found).await?;
         if found.preparing {
             return Err(Trouble::NotReady("drivers and hardware managers are still being loaded"));
         }
@@ -190,6 +187,15 @@ impl Leader {
         let ended = self.drive(&found).await;
         self.seen = Some(Instant::now());
         ended
+    }
+
+    /// Gives an agent the right time, once in each of its lives.
+    pub(super) async fn set_clock(&mut self, found: &Contact) -> Result<(), Trouble> {
+        if self.on_time.as_ref() != Some(&found.life) {
+            found.client.set_clock().await?;
+            self.on_time = Some(found.life.clone());
+        }
+        Ok(())
     }
 
     fn count_stranger(&self, error: &AgentError) {

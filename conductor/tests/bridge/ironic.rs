@@ -46,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) kept: Option<PathBuf>,
     /// Accepted heartbeats whose token was not there.
     pub(crate) unkept: usize,
+    /// How heartbeats are refused, and nothing else.
+    pub(crate) heartbeat_fault: Option<u16>,
     /// How inspections are refused.
     pub(crate) inspection_fault: Option<u16>,
     pub(crate) inspections: Vec<Value>,
@@ -89,6 +91,7 @@ impl Ironic {
             events: Vec::new(),
             kept: None,
             unkept: 0,
+            heartbeat_fault: None,
             inspection_fault: None,
             inspections: Vec::new(),
             fault: None,
@@ -306,6 +309,9 @@ async fn heartbeat(
     let mut node = node.lock().unwrap();
     assert_eq!(uuid, NODE);
     node.signed += usize::from(is_signed(&headers));
+    if let Some(status) = node.heartbeat_fault {
+        return fault(status, "not now");
+    }
     let refusal =
         if body["agent_token"].as_str().is_none() || body["agent_token"].as_str() != node.token.as_deref() {
             Some("Invalid or missing agent token received.")

@@ -2,9 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::agent::Agent;
+use crate::machine::Machine;
 use crate::site::{Mode, Site, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +69,10 @@ async fn an_agent_that_is_gone_for_good_is_left_alone_until_somebody_asks_for_it
     site.agent().stop();
     site.ironic.look(|node| node.state = "active".to_owned());
     site.restart_bridge();
-    until("the bridge", || std::net::TcpStream::connect(site.status).is_ok()).await;
+    // A bridge that begins looks once.
+    let nobody = TcpListener::bind(site.agent_address()).await.unwrap();
+    drop(nobody.accept().await.unwrap());
+    drop(nobody);
     site.until_counted("nodes{phase=\"idle\"} 1").await;
     assert!(!site.session().is_null());
     // Ironic calls it in a state in which it waits for nothing.
@@ -75,4 +80,17 @@ async fn an_agent_that_is_gone_for_good_is_left_alone_until_somebody_asks_for_it
     site.agent().resume();
     assert_eq!(site.ironic.commands().await.len(), 1);
     site.until_counted("nodes{phase=\"driving\"} 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_busy_is_not_announced() {
+    let site = Site::without_agent(Mode::Proxy, "clean wait").await;
+    let busy =
+        |shown: &mut Value| shown["status"]["running"] = json!("an inspection of a bridge that was killed");
+    let _machine = Machine::start(site.agent_address(), busy).await;
+    until("the bridge's remark", || {
+        site.bridge.log().contains("it is busy with what Ironic has not asked for")
+    })
+    .await;
+    assert_eq!(site.ironic.look(|node| (node.heartbeats.len(), node.events.len())), (0, 0));
 }

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::site::{Mode, Site, until};
+use crate::agent::Agent;
+use crate::ironic::call;
+use crate::site::{Mode, NODE, Site, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_with_a_new_token_is_announced_when_it_is_free_and_the_token_on_disk() {
@@ -50,4 +52,24 @@ async fn a_token_that_ironic_does_not_know_changes_nothing() {
     let ended = site.ironic.ended().await;
     assert_eq!(ended["command_status"], "FAILED", "{ended}");
     assert_eq!(site.session()["token"], token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_through_before_ironic_has_taken_the_token() {
+    let mut site = Site::without_agent(Mode::Proxy, "clean wait").await;
+    // Whoever is at the address may show any token, and call the proxy with it.
+    let token = "m".repeat(43);
+    site.ironic.look(|node| {
+        (node.token, node.told, node.heartbeat_fault) = (Some(token.clone()), true, Some(409));
+    });
+    let directory = site.directory.path().join("agent");
+    site.agent = Some(Agent::start(site.agent_address(), &directory, &site.ca(), Some(&token)));
+    site.until_counted("heartbeats_total{result=\"locked\"}").await;
+    let (url, ca) = (format!("https://{}/agents/{NODE}", site.proxy), site.ca());
+    let ca = std::fs::read_to_string(ca).unwrap();
+    let asked = tokio::spawn(async move { call(&url, Some(&ca), &token, false, None).await });
+    site.until_counted("heartbeats_total{result=\"locked\"} 3").await;
+    assert!(!asked.is_finished());
+    site.ironic.look(|node| node.heartbeat_fault = None);
+    assert_eq!(asked.await.unwrap().unwrap().0, 200);
 }
