@@ -142,6 +142,8 @@ pub(super) struct Node {
     pub system_uuid: Option<String>,
     /// PEM.
     pub certificate: Option<String>,
+    /// Not in the file: nobody but Ironic's database says where it is.
+    pub discovered: bool,
 }
 
 /// Why a configuration cannot be used.
@@ -231,6 +233,7 @@ impl BridgeConfig {
             inspection: entry.inspection.unwrap_or(self.defaults.inspection),
             system_uuid: entry.system_uuid.clone(),
             certificate: entry.certificate.as_deref().map(read).transpose()?,
+            discovered: false,
             macs,
             key,
         })
@@ -247,6 +250,7 @@ impl BridgeConfig {
             inspection: self.defaults.inspection,
             system_uuid: None,
             certificate: None,
+            discovered: true,
         }
     }
 }
@@ -261,7 +265,7 @@ pub(super) fn parse_address(text: &str) -> Option<SocketAddr> {
     text.parse().ok().or_else(plain)
 }
 
-fn is_mac(text: &str) -> bool {
+pub(super) fn is_mac(text: &str) -> bool {
     let mut groups = 0;
     let all = text.split(':').all(|group| {
         groups += 1;

@@ -279,7 +279,8 @@ pub(super) mod tests {
         let waiting = tokio::spawn(async move { waiting.contact(Duration::from_secs(3600)).await.is_none() });
         tokio::task::yield_now().await;
         handle.retire().await;
-        assert!(waiting.await.unwrap());
+        let ended = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+        assert!(ended.expect("it still waits").unwrap());
         assert!(matches!(handle.put(None).await, Err(KeepError::Retired)));
         let change = |session: &mut Session| session.announced = !session.announced;
         assert!(matches!(handle.change(change).await, Err(KeepError::Retired)));

@@ -23,10 +23,7 @@ pub(super) async fn bridge(arguments: BridgeArguments) -> anyhow::Result<()> {
             let pki = Pki::open_or_create(&config.state_dir.join("pki"))?;
             write!(std::io::stdout(), "{}", pki.ca_pem()).context("standard output is closed")
         }
-        Some(BridgeCommand::Check) => {
-            BridgeConfig::read(&arguments.config)?;
-            Ok(())
-        }
+        Some(BridgeCommand::Check) => Ok(Bridge::check(&arguments.config).await?),
     }
 }
 

@@ -20,7 +20,13 @@ async fn one_leads_and_the_other_takes_over_when_it_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_shares_nothing_gets_no_token_and_says_so() {
-    let site = Site::start(Mode::Proxy, "clean wait", None).await;
+    for mode in [Mode::Proxy, Mode::Relay] {
+        shares_nothing(mode).await;
+    }
+}
+
+async fn shares_nothing(mode: Mode) {
+    let site = Site::start(mode, "clean wait", None).await;
     site.ironic.first_heartbeat().await;
     let (config, status) = (site.directory.path().join("second.toml"), free_address());
     let state = site.directory.path().join("state of the second");
@@ -30,7 +36,7 @@ async fn one_that_shares_nothing_gets_no_token_and_says_so() {
     copy.arg("-a").arg(site.directory.path().join("state/pki")).arg(&state);
     assert!(copy.status().unwrap().success());
     let addresses = (free_address(), status, site.agent_address());
-    configuration(&config, &state, site.ironic.address, addresses, Mode::Proxy);
+    configuration(&config, &state, site.ironic.address, addresses, mode);
     let second = bridge(&config);
     until("its complaint", || second.log().contains("told its token to somebody else")).await;
     let urls = site

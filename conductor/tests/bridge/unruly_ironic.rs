@@ -87,6 +87,18 @@ async fn an_ironic_that_is_gone_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_answers_does_not_keep_the_bridge_from_its_end() {
+    let Site { bridge, ironic, status, .. } = Site::without_agent(Mode::Relay, "clean wait").await;
+    ironic.look(|node| (node.readable, node.fault) = (true, Some(Fault::Silent)));
+    until("a question without an answer", || ironic.look(|node| node.unanswered > 0)).await;
+    until("the bridge", || std::net::TcpStream::connect(status).is_ok()).await;
+    let asked = std::time::Instant::now();
+    assert!(bridge.terminate().success());
+    // Its question would have gone on for 30 s, and its supervisor waits for 15 s.
+    assert!(asked.elapsed() < std::time::Duration::from_secs(12), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_never_answers_holds_nothing_up() {
     let site = Site::start(Mode::Proxy, "clean wait", None).await;
     site.ironic.first_heartbeat().await;

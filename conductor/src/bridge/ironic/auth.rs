@@ -1,12 +1,13 @@
 //! How the bridge shows Ironic who it is.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::super::config::AuthConfig;
+use super::super::credential;
 use super::client::{IronicError, read, unreachable};
 
 pub(super) enum Auth {
@@ -46,37 +47,27 @@ impl Auth {
         })
     }
 
+    /// Shows who the bridge is; with which token, where it is one that Keystone gives anew. Never with `refused`: whoever
+    /// comes first asks for another one, and all others wait for that.
     pub(super) async fn sign(
         &self,
         http: &reqwest::Client,
         request: RequestBuilder,
-    ) -> Result<RequestBuilder, IronicError> {
+        refused: Option<&str>,
+    ) -> Result<(RequestBuilder, Option<String>), IronicError> {
         Ok(match self {
-            Self::None => request,
-            Self::Basic { username, password } => request.basic_auth(username, Some(password)),
+            Self::None => (request, None),
+            Self::Basic { username, password } => (request.basic_auth(username, Some(password)), None),
             Self::Keystone { url, request: body, token } => {
-                let known = token.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let value = match known {
+                let mut known = token.lock().await;
+                let value = match known.take().filter(|known| Some(known.as_str()) != refused) {
                     Some(value) => value,
-                    None => {
-                        let fresh = ask(http, url, body).await?;
-                        *token.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh.clone());
-                        fresh
-                    }
+                    None => ask(http, url, body).await?,
                 };
-                request.header("X-Auth-Token", value)
+                *known = Some(value.clone());
+                (request.header("X-Auth-Token", &value), Some(value))
             }
         })
-    }
-
-    /// Drops a token that was refused; whether a new one can be had.
-    pub(super) fn forget(&self) -> bool {
-        match self {
-            Self::Keystone { token, .. } => {
-                token.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
-            }
-            Self::None | Self::Basic { .. } => false,
-        }
     }
 }
 
@@ -93,7 +84,8 @@ async fn ask(http: &reqwest::Client, url: &str, body: &Value) -> Result<String, 
 }
 
 fn password(path: &Path) -> Result<String, IronicError> {
-    std::fs::read_to_string(path)
+    let path = credential::find(path);
+    std::fs::read_to_string(&path)
         .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-        .map_err(|source| IronicError::File { path: path.to_owned(), source: source.into() })
+        .map_err(|source| IronicError::File { path, source: source.into() })
 }

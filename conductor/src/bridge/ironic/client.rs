@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -88,7 +88,8 @@ impl Ironic {
         Ok(Self { http: http_client(config)?, base, auth: Auth::new(&config.auth)? })
     }
 
-    /// One request that succeeds; its answer as JSON, `null` when it has no body.
+    /// One request of a ramdisk that succeeds; its answer as JSON, `null` when it has no body. A ramdisk has no password,
+    /// so nothing is shown: a heartbeat must not wait for Keystone.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -97,41 +98,59 @@ impl Ironic {
         version: &str,
         body: Option<&Value>,
     ) -> Result<Value, IronicError> {
-        let answer = self.call_once(&method, path, query, version, body).await;
-        if answer.as_ref().err().and_then(IronicError::status) == Some(401) && self.auth.forget() {
-            return self.call_once(&method, path, query, version, body).await;
+        let mut request = self.request(method, path, query, version)?;
+        if let Some(body) = body {
+            request = request.json(body);
         }
-        answer
+        answer(request).await
     }
 
-    async fn call_once(
+    /// One request that needs to know who asks.
+    pub(super) async fn get_signed(
         &self,
-        method: &Method,
         path: &str,
         query: &[(&str, &str)],
         version: &str,
-        body: Option<&Value>,
     ) -> Result<Value, IronicError> {
+        let mut refused = None;
+        loop {
+            let request = self.request(Method::GET, path, query, version)?;
+            let (request, token) = self.auth.sign(&self.http, request, refused.as_deref()).await?;
+            let answer = answer(request).await;
+            let unknown = answer.as_ref().err().and_then(IronicError::status) == Some(401);
+            if !unknown || token.is_none() || refused.is_some() {
+                return answer;
+            }
+            refused = token;
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        version: &str,
+    ) -> Result<RequestBuilder, IronicError> {
         let mut url = self.base.join(path).map_err(|error| IronicError::Client(error.to_string()))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let mut request = self.http.request(method.clone(), url).header(VERSION_HEADER, version);
-        request = self.auth.sign(&self.http, request).await?;
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.send().await.map_err(unreachable)?;
-        let (status, bytes) = read(response).await?;
-        // Nor is a redirection an answer: nothing leads the bridge elsewhere with its secrets.
-        if !status.is_success() {
-            return Err(IronicError::Refused { status: status.as_u16(), fault: fault(&bytes) });
-        }
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).map_err(|error| IronicError::Malformed(error.to_string()))
+        Ok(self.http.request(method, url).header(VERSION_HEADER, version))
     }
+}
+
+async fn answer(request: RequestBuilder) -> Result<Value, IronicError> {
+    let response = request.send().await.map_err(unreachable)?;
+    let (status, bytes) = read(response).await?;
+    // Nor is a redirection an answer: nothing leads the bridge elsewhere with its secrets.
+    if !status.is_success() {
+        return Err(IronicError::Refused { status: status.as_u16(), fault: fault(&bytes) });
+    }
+    if bytes.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&bytes).map_err(|error| IronicError::Malformed(error.to_string()))
 }
 
 /// URLs hold tokens of nobody here, but addresses of operators: errors go without.
@@ -159,6 +178,9 @@ fn http_client(config: &IronicConfig) -> Result<reqwest::Client, IronicError> {
         for certificate in certificates {
             let certificate = certificate.map_err(|error| file(error.into()))?;
             roots.add(certificate).map_err(|error| file(error.into()))?;
+        }
+        if roots.is_empty() {
+            return Err(file("it holds no certificate".into()));
         }
     } else {
         let native = rustls_native_certs::load_native_certs();

@@ -1,6 +1,5 @@
 //! Which nodes wait for an agent. Only where the bridge may read nodes.
 
-use reqwest::Method;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -44,7 +43,7 @@ impl Ironic {
                 if let Some(marker) = &marker {
                     query.push(("marker", marker));
                 }
-                let answer = self.call(Method::GET, "v1/nodes", &query, NODES_VERSION, None).await?;
+                let answer = self.get_signed("v1/nodes", &query, NODES_VERSION).await?;
                 let nodes = answer["nodes"]
                     .as_array()
                     .ok_or_else(|| IronicError::Malformed("it lists no nodes".to_owned()))?;
