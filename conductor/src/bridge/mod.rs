@@ -23,6 +23,7 @@ mod lost;
 mod metrics;
 mod proxy;
 mod restart;
+mod roll;
 mod run;
 mod secret;
 mod sending;
