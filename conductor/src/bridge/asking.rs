@@ -32,7 +32,12 @@ impl Leader {
             return Err(Trouble::Other("its agent shows the former token again".to_owned()));
         }
         self.set_clock(found).await?;
-        let Lookup { node, heartbeat_timeout, .. } = self.lookup(found).await?;
+        let Lookup { node, token: told, heartbeat_timeout } = self.lookup(found).await?;
+        if let Token::Given(token) = told {
+            // It had none, and tells this one once: what was before is over.
+            self.establish(found, node, token, Origin::Lookup, heartbeat_timeout).await?;
+            return Ok(true);
+        }
         let session = self.session(found, node, token.to_owned(), Origin::Medium, heartbeat_timeout)?;
         self.handle.put(Some(Session { former, ..session })).await?;
         self.watched = true;

@@ -34,6 +34,7 @@ impl Leader {
             (_, Some(token)) if self.try_token(&found, token).await? => return Ok(found),
             _ => {}
         }
+        let session = self.handle.session().ok_or(Trouble::NotNow)?;
         match self.lookup(&found).await {
             Ok(Lookup { node, token: Token::Given(token), heartbeat_timeout }) => {
                 self.establish(&found, node, token, Origin::Lookup, heartbeat_timeout).await?;
@@ -73,6 +74,8 @@ impl Leader {
         {
             return Ok(());
         }
+        // Which one holds again after a trial.
+        let Some(session) = self.handle.session() else { return Ok(()) };
         if session.life.boot_id != found.life.boot_id && session.origin == Origin::Lookup {
             // A restart by Ironic made another token, and this is how it is had.
             if let Lookup { node, token: Token::Given(token), heartbeat_timeout } = self.lookup(found).await?

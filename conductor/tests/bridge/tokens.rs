@@ -73,3 +73,16 @@ async fn nobody_gets_through_before_ironic_has_taken_the_token() {
     site.ironic.look(|node| node.heartbeat_fault = None);
     assert_eq!(asked.await.unwrap().unwrap().0, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ironic_makes_when_it_is_asked_about_another_one_is_not_lost() {
+    let mut site = Site::start(Mode::Proxy, "clean wait", Some(&"m".repeat(43))).await;
+    site.ironic.first_heartbeat().await;
+    site.agent().stop();
+    site.ironic.wipe();
+    // From a medium of which Ironic knows nothing.
+    site.agent().boot_with(&"n".repeat(43));
+    let before = site.ironic.heartbeats();
+    until("a heartbeat", || site.ironic.heartbeats() > before).await;
+    assert!(site.ironic.commands().await.is_empty());
+}
