@@ -83,9 +83,10 @@ impl Leader {
         if !self.handle.node.inspection || !self.interest.borrow().may_inspect() {
             return Ok(());
         }
+        let awaited = self.waits_for_inspection();
         match self.hand_over_inspection(found).await {
             // Nobody is known to wait for it, and perhaps for something else.
-            Err(trouble) if !self.waits_for_inspection() => {
+            Err(trouble) if !awaited => {
                 self.tell(&trouble);
                 Ok(())
             }
@@ -103,6 +104,8 @@ impl Leader {
             match answer {
                 Ok(()) => {
                     self.say("what the inspection found is with Ironic");
+                    self.handed_over = true;
+                    self.interest.mark_unchanged();
                     break;
                 }
                 // It waits for something else.
@@ -118,13 +121,19 @@ impl Leader {
         Ok(())
     }
 
-    /// Ironic may begin to wait for an inspection only now, where it was asked a little early.
-    pub(super) fn waits_for_inspection(&self) -> bool {
-        matches!(&*self.interest.borrow(), Interest::Waiting(state) if state == "inspect wait")
+    /// Ironic may begin to wait for an inspection only now, where it was asked a little early; what it says of the one
+    /// that it has just got may be old.
+    pub(super) fn waits_for_inspection(&mut self) -> bool {
+        if self.interest.has_changed().unwrap_or(false) {
+            self.handed_over = false;
+        }
+        !self.handed_over
+            && matches!(&*self.interest.borrow(), Interest::Waiting(state) if state == "inspect wait")
     }
 
     /// Asks Ironic for the node. Which machine it is, Ironic is asked by the machine's own interfaces where nothing else
-    /// says it: beside a UUID it does not look at them.
+    /// says it: beside a UUID it does not look at them. A token that Ironic has told to another leader of this bridge is
+    /// told here, if the machine has shown which one it is.
     pub(super) async fn lookup(&mut self, found: &Contact) -> Result<Lookup, Trouble> {
         let (uuid, macs) = match &found.unproven {
             Some(shown) if !shown.is_empty() => (None, shown),
@@ -135,13 +144,21 @@ impl Leader {
         };
         let answer = self.shared.ironic.lookup(uuid, macs).await;
         self.shared.metrics.count(Counter::Lookups, answer.as_ref().map_or_else(IronicError::kind, |_| "ok"));
+        if let Ok(Lookup { node, token: Token::Given(token), .. }) = &answer {
+            self.shared.untaken.keep(*node, token);
+        }
         match answer {
             Ok(told) if self.uuid().is_some_and(|uuid| uuid != told.node) => {
                 self.shared.metrics.count(Counter::WrongMachines, "node");
                 Err(Trouble::Other(format!("Ironic knows it as another node, {}", told.node)))
             }
-            Ok(told) => {
+            Ok(mut told) => {
                 self.claim_node(told.node)?;
+                let is_proven = found.unproven.as_ref().is_none_or(|shown| !shown.is_empty());
+                if told.token == Token::Masked && is_proven {
+                    let untaken = self.shared.untaken.find(told.node);
+                    told.token = untaken.map_or(Token::Masked, Token::Given);
+                }
                 Ok(told)
             }
             Err(IronicError::Refused { status: 404, .. }) => Err(match &found.unproven {
@@ -165,9 +182,11 @@ impl Leader {
         origin: Origin,
         heartbeat_timeout: Duration,
     ) -> Result<(), Trouble> {
-        let session = self.session(found, node, token, origin, heartbeat_timeout)?;
+        let session = self.session(found, node, token.clone(), origin, heartbeat_timeout)?;
         self.watched = true;
-        Ok(self.handle.put(Some(session)).await?)
+        self.handle.put(Some(session)).await?;
+        self.shared.untaken.taken(node, &token);
+        Ok(())
     }
 
     pub(super) fn session(

@@ -58,7 +58,7 @@ impl Keep {
         keep.keys()?.iter().try_for_each(|key| keep.load(key).map(drop))
     }
 
-    /// The nodes of which there is a session.
+    /// The nodes of which there is a session, the one that was written last first.
     pub(super) fn keys(&self) -> Result<Vec<String>, KeepError> {
         let fail = |source| KeepError::Io { path: self.directory.clone(), source };
         let entries = match std::fs::read_dir(&self.directory) {
@@ -67,10 +67,15 @@ impl Keep {
         };
         let mut keys = Vec::new();
         for entry in entries {
-            let name = entry.map_err(fail)?.file_name();
-            keys.extend(name.to_str().and_then(|name| name.strip_suffix(".json")).map(str::to_owned));
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name();
+            if let Some(key) = name.to_str().and_then(|name| name.strip_suffix(".json")) {
+                let written = entry.metadata().and_then(|found| found.modified()).map_err(fail)?;
+                keys.push((written, key.to_owned()));
+            }
         }
-        Ok(keys)
+        keys.sort();
+        Ok(keys.into_iter().rev().map(|(_, key)| key).collect())
     }
 
     /// Takes the lease of a node; `None` while another bridge has it.

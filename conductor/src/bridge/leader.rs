@@ -37,6 +37,8 @@ pub(super) struct Leader {
     lease: Option<Lease>,
     /// Of a node that the configuration names by its network addresses: the right to lead it under its UUID.
     claimed: Option<(Uuid, Lease)>,
+    /// Ironic has what an inspection found, and has not said since what it waits for.
+    pub(super) handed_over: bool,
     /// What was said last: the same again is not news.
     said: String,
 }
@@ -44,7 +46,18 @@ pub(super) struct Leader {
 impl Leader {
     pub(super) fn new(shared: Arc<Shared>, handle: Arc<Handle>, interest: InterestReceiver) -> Self {
         let (seen, on_time, lease, claimed) = (None, None, None, None);
-        Self { shared, handle, interest, watched: false, seen, on_time, lease, claimed, said: String::new() }
+        Self {
+            shared,
+            handle,
+            interest,
+            watched: false,
+            handed_over: false,
+            seen,
+            on_time,
+            lease,
+            claimed,
+            said: String::new(),
+        }
     }
 
     /// Takes the lease of the node, and over what an earlier bridge left.

@@ -37,11 +37,13 @@ use super::shared::Shared;
 
 /// Largest command taken, in bytes: a config drive is at most 64 MiB, in base64.
 const COMMAND_SIZE: usize = 96 * 1024 * 1024;
-/// Ironic gives up a request after a minute: until then the bridge looks for the agent.
+/// Ironic gives up a request after a minute: until then the bridge looks for the agent, and for what was promised.
 const CONTACT_PATIENCE: Duration = Duration::from_secs(40);
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// Between two attempts at one of Ironic's questions.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at whether a node's leader holds its lease.
+const RECALL_PAUSE: Duration = Duration::from_millis(200);
 /// Commands with `wait=true`: logs and lists of steps of slow machines.
 pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
@@ -81,8 +83,9 @@ async fn list(
     Query(call): Query<Call>,
 ) -> Response<Body> {
     let answer = async {
-        let handle = authenticate(&state, &uuid, &call)?;
-        let (status, mut answer) = listed(&handle).await?;
+        let end = Instant::now() + CONTACT_PATIENCE;
+        let handle = authenticate(&state, &uuid, &call, end).await?;
+        let (status, mut answer) = listed(&handle, end).await?;
         for command in answer.get_mut("commands").and_then(Value::as_array_mut).into_iter().flatten() {
             lending::unborrow(command);
         }
@@ -93,8 +96,7 @@ async fn list(
 
 /// The agent's commands, or what was lost. Ironic takes every other answer for the end of the operation, but asks
 /// again where it gets none.
-async fn listed(handle: &Handle) -> Result<Answer, Refusal> {
-    let end = Instant::now() + CONTACT_PATIENCE;
+async fn listed(handle: &Handle, end: Instant) -> Result<Answer, Refusal> {
     loop {
         let lost = |session: &Session| {
             // Whatever the agent that came after says.
@@ -118,11 +120,7 @@ async fn listed(handle: &Handle) -> Result<Answer, Refusal> {
 /// The list of an agent in the life that the leader has judged: one of another life may be empty.
 async fn listed_by(handle: &Handle, client: &AgentClient) -> Option<Answer> {
     let listed = look(client, "/v1/commands/", LOOK_LIMIT).await.ok()?;
-    let now = client.status().await.ok()?;
-    let known =
-        |session: &Session| session.broken.is_none() && session.life.is_of(&now.boot_id, now.started_at);
-    if handle.with_session(known) != Some(true) {
-        handle.bell.notify_one();
+    if !is_judged(handle, client).await {
         return None;
     }
     Some(listed).filter(|(status, _)| *status == StatusCode::OK)
@@ -134,11 +132,12 @@ async fn show(
     Query(call): Query<Call>,
 ) -> Response<Body> {
     let answer = async {
-        let handle = authenticate(&state, &uuid, &call)?;
+        let end = Instant::now() + CONTACT_PATIENCE;
+        let handle = authenticate(&state, &uuid, &call, end).await?;
         if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err(Box::new(fault(StatusCode::NOT_FOUND, "Not found: Command Result not found.")));
         }
-        let client = reach(&handle, CONTACT_PATIENCE).await?;
+        let client = reach(&handle, end.duration_since(Instant::now())).await?;
         let path = format!("/v1/commands/{id}{}", call.query());
         let mut answer = look(&client, &path, COMMAND_LIMIT).await?;
         lending::unborrow(&mut answer.1);
@@ -154,33 +153,74 @@ async fn post(
     request: Request<Body>,
 ) -> Response<Body> {
     let answer = async {
-        let handle = authenticate(&state, &uuid, &call)?;
+        let end = Instant::now() + CONTACT_PATIENCE;
+        let handle = authenticate(&state, &uuid, &call, end).await?;
         let (name, params) = command(request).await?;
         if let Some(kind) = lost::step_kind(bare(&name)) {
             let kept = handle.change(|session| session.kind = Some(kind.to_owned())).await;
             kept.map_err(|error| unkept(&handle, &error))?;
         }
-        let broken = handle.with_session(|session| session.broken.clone()).flatten();
-        if let Some(broken) = broken.filter(|_| works(bare(&name))) {
-            return Ok(respond(StatusCode::OK, &lost::command(&broken.id, bare(&name), &broken.why)));
+        if let Some(lost) = lost_already(&handle, bare(&name)) {
+            return Ok(lost);
         }
-        let client = reach(&handle, CONTACT_PATIENCE).await?;
+        let client = reach(&handle, end.duration_since(Instant::now())).await?;
+        if works(bare(&name)) && !is_judged(&handle, &client).await {
+            // What was lost, if anything, may have come out while the agent was sought.
+            let restarted = || fault(StatusCode::SERVICE_UNAVAILABLE, "The agent has just restarted.");
+            return Ok(lost_already(&handle, bare(&name)).unwrap_or_else(restarted));
+        }
         let answer = pass_on(&state.shared, &handle, &client, call.query(), name, params).await?;
         Ok(respond(answer.0, &answer.1))
     };
     counted(&state, answer.await)
 }
 
+/// What becomes of a command of an operation that is lost: nothing is begun any more.
+fn lost_already(handle: &Handle, name: &str) -> Option<Response<Body>> {
+    let broken = handle.with_session(|session| session.broken.clone()).flatten();
+    let broken = broken.filter(|_| works(name))?;
+    Some(respond(StatusCode::OK, &lost::command(&broken.id, name, &broken.why)))
+}
+
+/// Whether the agent is in the life that the leader has judged, and nothing was lost with an earlier one.
+async fn is_judged(handle: &Handle, client: &AgentClient) -> bool {
+    let Ok(now) = client.status().await else { return false };
+    let known =
+        |session: &Session| session.broken.is_none() && session.life.is_of(&now.boot_id, now.started_at);
+    let judged = handle.with_session(known) == Some(true);
+    if !judged {
+        handle.bell.notify_one();
+    }
+    judged
+}
+
 pub(super) type Answer = (StatusCode, Value);
 pub(super) type Refusal = Box<Response<Body>>;
 
-/// The node whose token this is. Nobody learns from an answer which nodes there are.
-fn authenticate(state: &ProxyState, uuid: &str, call: &Call) -> Result<Arc<Handle>, Refusal> {
-    let handle = uuid.parse::<Uuid>().ok().and_then(|uuid| state.registry.find(uuid));
-    if handle.as_ref().is_some_and(|handle| !handle.is_recalled()) {
-        // Another bridge leads it and knows the token: Ironic may be more lucky with its next attempt.
-        return Err(Box::new(hang_up()));
-    }
+/// The node whose token this is. Nobody learns from an answer which nodes there are. A node that is just given to
+/// another leader, of this bridge or of another one that has gone, is waited for.
+async fn authenticate(
+    state: &ProxyState,
+    uuid: &str,
+    call: &Call,
+    end: Instant,
+) -> Result<Arc<Handle>, Refusal> {
+    let uuid = uuid.parse::<Uuid>().ok();
+    let handle = loop {
+        let handle = uuid.and_then(|uuid| state.registry.find(uuid));
+        let known = match &handle {
+            Some(handle) => handle.is_recalled(),
+            None => uuid.is_none() || !state.registry.has_unnamed(),
+        };
+        if known {
+            break handle;
+        }
+        if Instant::now() >= end {
+            // Another bridge leads it and knows the token: Ironic may be more lucky with its next attempt.
+            return Err(Box::new(hang_up()));
+        }
+        tokio::time::sleep(RECALL_PAUSE).await;
+    };
     let expected = handle.as_ref().and_then(|handle| {
         handle.with_session(|session| (session.mode == Mode::Proxy).then(|| session.token.clone())).flatten()
     });
@@ -288,7 +328,7 @@ mod tests {
         let client = AgentClient::new(&pki, agent.local_addr().unwrap(), pki.ca_pem()).unwrap();
         handle.set_contact(Some(client));
         let asking = Arc::clone(&handle);
-        let mut asked = tokio::spawn(async move { listed(&asking).await.ok() });
+        let mut asked = tokio::spawn(async move { listed(&asking, Instant::now() + CONTACT_PATIENCE).await.ok() });
         for _ in 0..2 {
             tokio::select! {
                 broken = agent.accept() => drop(broken.unwrap()),

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::site::{Mode, Site, until};
+use crate::agent::Agent;
+use crate::site::{Mode, NODE, Site, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_is_cleaned() {
@@ -46,6 +47,21 @@ async fn what_an_inspection_finds_is_posted() {
     let data = site.ironic.look(|node| node.inspections[0].clone());
     assert!(data["inventory"]["interfaces"].is_array() && data["inventory"]["memory"].is_object(), "{data}");
     site.until_counted("inspections_total{result=\"ok\"} 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_inspection_that_ironic_is_known_to_wait_for_is_made_once() {
+    let mut site = Site::without_agent(Mode::Relay, "inspect wait").await;
+    // What it lists stays as it is, as in the seconds after an inspection.
+    let listed = json!({"uuid": NODE, "provision_state": "inspect wait", "driver_info": {}});
+    site.ironic.look(|node| (node.readable, node.listed) = (true, Some(vec![listed.clone()])));
+    // Of each state once, and the second time begins: the first has been told.
+    until("what Ironic waits for", || site.ironic.look(|node| node.lists > 5)).await;
+    let directory = site.directory.path().join("agent");
+    site.agent = Some(Agent::start(site.agent_address(), &directory, &site.ca(), None));
+    site.ironic.first_heartbeat().await;
+    assert_eq!(site.ironic.look(|node| node.inspections.len()), 1);
+    assert!(!site.counts("inspections_total{result=\"not_found\"} 1").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

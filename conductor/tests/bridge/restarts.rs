@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::images::Images;
-use crate::site::{Mode, Site, until};
+use crate::ironic::call;
+use crate::site::{Mode, NODE, Site, until};
 
 /// In the middle of writing an image.
 async fn writing(mode: Mode, token: Option<&str>) -> (Site, Images) {
@@ -69,6 +70,31 @@ async fn for_a_machine_that_rebooted_the_bridge_says_what_was_lost() {
             assert!(!listed.iter().any(step), "{listed:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_waits_for_the_agent_is_not_begun_after_a_restart_of_nobodys_doing() {
+    let mut site = Site::start(Mode::Proxy, "clean wait", None).await;
+    site.ironic.first_heartbeat().await;
+    let params = json!({"node": {"uuid": NODE}, "ports": []});
+    site.ironic.command("clean.get_clean_steps", params, true).await;
+    site.agent().stop();
+    site.until_counted("nodes{phase=\"searching\"} 1").await;
+    // Ironic orders while nobody is there, and the machine comes back from a reset that was not Ironic's.
+    let step = json!({"interface": "deploy", "step": "erase_devices_metadata"});
+    let params = site.agent().step("clean", step);
+    let body = json!({"name": "clean.execute_clean_step", "params": params});
+    let (url, ca) = site.ironic.look(|node| (node.agent_url.clone().unwrap(), node.verify_ca.clone()));
+    let token = site.ironic.token();
+    let waiting =
+        tokio::spawn(async move { call(&url, ca.as_deref(), &token, false, Some(body)).await.unwrap() });
+    let before = site.agent().log().len();
+    site.agent().boot();
+    let (status, answer) = waiting.await.unwrap();
+    assert!(status == 503 || answer["command_status"] == "FAILED", "{status} {answer}");
+    site.until_counted("operations_lost_total{reported=\"heartbeat\"} 1").await;
+    let log = site.agent().log();
+    assert!(!log[before.min(log.len())..].contains("execute_clean_step"), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
