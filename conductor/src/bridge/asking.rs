@@ -132,8 +132,8 @@ impl Leader {
     }
 
     /// Asks Ironic for the node. Which machine it is, Ironic is asked by the machine's own interfaces where nothing else
-    /// says it: beside a UUID it does not look at them. A token that Ironic has told to another leader of this bridge is
-    /// told here, if the machine has shown which one it is.
+    /// says it: beside a UUID it does not look at them. What Ironic has told to another leader of this bridge is the
+    /// answer here, if the machine has shown which one it is.
     pub(super) async fn lookup(&mut self, found: &Contact) -> Result<Lookup, Trouble> {
         let (uuid, macs) = match &found.unproven {
             Some(shown) if !shown.is_empty() => (None, shown),

@@ -133,6 +133,11 @@ impl Handle {
         Ok(())
     }
 
+    /// The node is to have another handle: until that one is recalled, nobody knows what was promised.
+    pub(super) fn leave(&self) {
+        self.recalled.store(false, Ordering::SeqCst);
+    }
+
     pub(super) fn is_recalled(&self) -> bool {
         self.recalled.load(Ordering::SeqCst)
     }
@@ -228,12 +233,16 @@ pub(super) struct Registry {
 }
 
 impl Registry {
+    /// Adds a node, in place of its handle before.
     pub(super) fn add(&self, handle: Arc<Handle>) {
-        lock(&self.handles).push(handle);
+        let mut handles = lock(&self.handles);
+        handles.retain(|before| before.key() != handle.key());
+        handles.push(handle);
     }
 
-    pub(super) fn remove(&self, key: &str) {
-        lock(&self.handles).retain(|handle| handle.key() != key);
+    /// Forgets all nodes that are not led any more.
+    pub(super) fn retain(&self, is_led: impl Fn(&str) -> bool) {
+        lock(&self.handles).retain(|handle| is_led(handle.key()));
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Handle>> {
@@ -246,6 +255,11 @@ impl Registry {
         let own = |handle: &&Arc<Handle>| handle.node.uuid == Some(uuid);
         let told = |handle: &&Arc<Handle>| handle.with_session(|session| session.node) == Some(uuid);
         handles.iter().find(own).or_else(|| handles.iter().find(told)).cloned()
+    }
+
+    /// Whether there is a node of which nobody knows yet what Ironic calls it.
+    pub(super) fn has_unnamed(&self) -> bool {
+        lock(&self.handles).iter().any(|handle| handle.node.uuid.is_none() && !handle.is_recalled())
     }
 }
 

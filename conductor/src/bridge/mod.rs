@@ -31,6 +31,7 @@ mod serve;
 mod session;
 mod shared;
 mod status;
+mod tokens;
 
 pub use config::{BridgeConfig, ConfigError};
 pub use run::{Addresses, Bridge};

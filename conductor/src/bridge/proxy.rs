@@ -328,7 +328,8 @@ mod tests {
         let client = AgentClient::new(&pki, agent.local_addr().unwrap(), pki.ca_pem()).unwrap();
         handle.set_contact(Some(client));
         let asking = Arc::clone(&handle);
-        let mut asked = tokio::spawn(async move { listed(&asking, Instant::now() + CONTACT_PATIENCE).await.ok() });
+        let mut asked =
+            tokio::spawn(async move { listed(&asking, Instant::now() + CONTACT_PATIENCE).await.ok() });
         for _ in 0..2 {
             tokio::select! {
                 broken = agent.accept() => drop(broken.unwrap()),

@@ -99,6 +99,7 @@ impl Roll {
         for node in wanted {
             self.add_node(node);
         }
+        self.registry.retain(|key| self.led.contains_key(key));
     }
 
     /// Takes over nodes that an earlier bridge discovered: Ironic may call their agents, and wait for none of them.
@@ -135,7 +136,8 @@ impl Roll {
 
     fn drop_node(&mut self, key: &str) {
         if let Some(led) = self.led.remove(key) {
-            self.registry.remove(key);
+            // Who asks for it waits for the handle that takes its place.
+            led.handle.leave();
             self.tasks.spawn(async move {
                 // Before the lease is free: from then on the session is another leader's.
                 led.handle.retire().await;
@@ -217,5 +219,6 @@ impl Roll {
         for node in found {
             self.add_node(node);
         }
+        self.registry.retain(|key| self.led.contains_key(key));
     }
 }

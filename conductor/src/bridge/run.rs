@@ -61,6 +61,7 @@ impl Bridge {
             pki,
             keep,
             metrics: super::metrics::Metrics::default(),
+            untaken: super::tokens::Untaken::default(),
             proxy: public,
             collectors: config.defaults.inspection_collectors.clone(),
         });

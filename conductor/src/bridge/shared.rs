@@ -10,12 +10,14 @@ use crate::pki::Pki;
 use super::ironic::{Ironic, IronicError};
 use super::keep::{Keep, KeepError};
 use super::metrics::Metrics;
+use super::tokens::Untaken;
 
 pub(super) struct Shared {
     pub(super) ironic: Ironic,
     pub(super) pki: Pki,
     pub(super) keep: Keep,
     pub(super) metrics: Metrics,
+    pub(super) untaken: Untaken,
     pub(super) proxy: Option<PublicProxy>,
     pub(super) collectors: Vec<String>,
 }

@@ -99,6 +99,42 @@ async fn the_machine_of_another_node_is_not_led() {
     }
 }
 
+/// A bridge with a wrong address for one node has asked Ironic for the machine's own node, [`NODE`]; that one waits at
+/// the second address.
+async fn told_to_the_wrong_leader(more: &str) -> (Found, Machine, SocketAddr) {
+    let (wrong, right) = (free_address(), free_address());
+    let machine = Machine::start(wrong, |_| {}).await;
+    let more = more.replace("{right}", &right.to_string());
+    let ironic = waiting(&[(OTHER, wrong), (NODE, right)], Some(NODE)).await;
+    let found = discovering(ironic, &more).await;
+    found.until_logged(&format!("Ironic knows it as another node, {NODE}")).await;
+    assert!(found.ironic.look(|node| node.told));
+    (found, machine, right)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_told_to_the_leader_of_another_node_is_not_lost() {
+    let (found, _machine, right) = told_to_the_wrong_leader("").await;
+    let _same = Machine::start(right, |_| {}).await;
+    found.ironic.first_heartbeat().await;
+    let kept = found.directory.path().join("state/nodes");
+    let session: Value =
+        serde_json::from_slice(&std::fs::read(kept.join(format!("{NODE}.json"))).unwrap()).unwrap();
+    assert_eq!((&session["token"], &session["origin"]), (&json!(found.ironic.token()), &json!("lookup")));
+    assert!(!kept.join(format!("{OTHER}.json")).exists());
+    assert!(!found.bridge.log().contains(&found.ironic.token()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_does_not_prove_which_one_it_is_gets_no_token_of_another_leader() {
+    let named = format!("[[node]]\nuuid = '{NODE}'\naddress = '{{right}}'\n");
+    let (found, _machine, right) = told_to_the_wrong_leader(&named).await;
+    let _stranger =
+        Machine::start(right, |shown| shown["status"]["identity"]["mac_addresses"] = json!([])).await;
+    found.until_logged("told its token to somebody else").await;
+    assert_eq!(found.ironic.heartbeats(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_discovered_node_without_ports_is_refused_with_a_word() {
     let address = free_address();

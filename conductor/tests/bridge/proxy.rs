@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::images::{IMAGE_SIZE, Images};
 use crate::ironic::call;
-use crate::site::{Mode, NODE, Site, until};
+use crate::machine::{MAC, Machine};
+use crate::site::{Mode, NODE, Site, bridge, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_written_over_lent_connections() {
@@ -130,6 +131,28 @@ async fn ironic_does_not_notice_that_the_agent_was_out_of_reach() {
     site.agent().resume();
     let (status, answer) = asked.await.unwrap().unwrap();
     assert_eq!((status, &answer["commands"][0]["id"]), (200, &steps["id"]), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ironic_does_not_notice_that_a_node_gets_another_leader() {
+    for name in [format!("uuid = '{NODE}'"), format!("macs = ['{MAC}']")] {
+        let mut site = Site::without_agent(Mode::Proxy, "clean wait").await;
+        let _machine = Machine::start(site.agent_address(), |_| {}).await;
+        site.bridge.kill();
+        let text = std::fs::read_to_string(&site.config).unwrap();
+        let text = text.replace(&format!("uuid = '{NODE}'"), &name);
+        std::fs::write(&site.config, &text).unwrap();
+        site.bridge = bridge(&site.config);
+        site.ironic.next_heartbeat().await;
+        std::fs::write(&site.config, format!("{text}inspection = false\n")).unwrap();
+        site.bridge.hang_up();
+        let waits = "another bridge leads this node";
+        until("the end of the leader before", || site.bridge.log().contains(waits)).await;
+        // Ironic's attempts follow each other without a pause.
+        assert!(site.ironic.commands().await.is_empty());
+        let (url, ca) = site.ironic.look(|node| (node.agent_url.clone().unwrap(), node.verify_ca.clone()));
+        assert_eq!(call(&url, ca.as_deref(), "x", false, None).await.unwrap().0, 401);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
