@@ -115,10 +115,7 @@ fn stock_ironic_leads_a_node_through_its_life() -> Result<()> {
         stages.run("deploy by network boot", || {
             let address = format!("%default% ip={}::{HOST_ADDRESS}:255.255.255.0", site.lab.server.address);
             site.choose_image(&site.lab.images.url("tiny.raw"))?;
-            site.ironic.set(&[
-                ("boot_interface", json!("ipxe")),
-                ("driver_info/kernel_append_params", json!(address)),
-            ])?;
+            site.ironic.boot_by_network(&address)?;
             site.reach("active", json!({}), "active").map(drop)
         })?;
         stages.run("boot from disk after network boot", || site.booted("tiny", mark))
