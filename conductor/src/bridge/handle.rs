@@ -283,6 +283,26 @@ pub(super) mod tests {
         }
     }
 
+    #[test]
+    fn a_node_that_gets_another_handle_is_never_unknown() {
+        let directory = tempfile::tempdir().unwrap();
+        let keep = Keep::open(directory.path()).unwrap();
+        let (registry, uuid) = (Registry::default(), uuid::Uuid::from_u128(1));
+        let named = || Arc::new(Handle::new(Node { uuid: Some(uuid), ..node() }, keep.clone()));
+        let (before, after) = (named(), named());
+        before.recall().unwrap();
+        registry.add(Arc::clone(&before));
+        assert!(registry.find(uuid).unwrap().is_recalled());
+        before.leave();
+        assert!(!registry.find(uuid).unwrap().is_recalled());
+        registry.add(Arc::clone(&after));
+        after.recall().unwrap();
+        registry.retain(|key| key == "a");
+        assert!(registry.find(uuid).unwrap().is_recalled());
+        registry.retain(|_| false);
+        assert!(registry.find(uuid).is_none());
+    }
+
     #[tokio::test]
     async fn a_retired_handle_holds_nobody_up_and_writes_nothing() {
         let directory = tempfile::tempdir().unwrap();

@@ -138,16 +138,22 @@ async fn ironic_does_not_notice_that_a_node_gets_another_leader() {
     for name in [format!("uuid = '{NODE}'"), format!("macs = ['{MAC}']")] {
         let mut site = Site::without_agent(Mode::Proxy, "clean wait").await;
         let _machine = Machine::start(site.agent_address(), |_| {}).await;
-        site.bridge.kill();
         let text = std::fs::read_to_string(&site.config).unwrap();
-        let text = text.replace(&format!("uuid = '{NODE}'"), &name);
-        std::fs::write(&site.config, &text).unwrap();
+        std::fs::write(&site.config, text.replace(&format!("uuid = '{NODE}'"), &name)).unwrap();
+        site.restart_bridge();
+        site.ironic.first_heartbeat().await;
+        site.bridge.kill();
+        // The leader before, of this bridge or another one.
+        let nodes = std::fs::read_dir(site.directory.path().join("state/nodes")).unwrap();
+        let nodes = nodes.map(|entry| entry.unwrap().path());
+        let leases = nodes.filter(|path| path.extension().is_some_and(|name| name == "lock"));
+        let leases: Vec<_> = leases.map(|path| std::fs::File::open(path).unwrap()).collect();
+        assert!(!leases.is_empty() && leases.iter().all(|lease| lease.try_lock().is_ok()));
         site.bridge = bridge(&site.config);
-        site.ironic.next_heartbeat().await;
-        std::fs::write(&site.config, format!("{text}inspection = false\n")).unwrap();
-        site.bridge.hang_up();
         let waits = "another bridge leads this node";
-        until("the end of the leader before", || site.bridge.log().contains(waits)).await;
+        until("the next leader", || site.bridge.log().contains(waits)).await;
+        until("the proxy", || std::net::TcpStream::connect(site.proxy).is_ok()).await;
+        drop(leases);
         // Ironic's attempts follow each other without a pause.
         assert!(site.ironic.commands().await.is_empty());
         let (url, ca) = site.ironic.look(|node| (node.agent_url.clone().unwrap(), node.verify_ca.clone()));
