@@ -159,12 +159,15 @@ impl Ironic {
     /// Has Ironic boot the node by iPXE; `parameters` are the kernel's. An inspection by virtual media has found no
     /// interface that boots by network, and said so of the ports.
     pub(crate) fn boot_by_network(&self, parameters: &str) -> Result<()> {
+        // Ports of a node that is ready for tenants are changed in maintenance only.
+        self.call("PUT", &self.node_path("/maintenance"), Some(&json!({})))?;
         let ports = self.call("GET", &self.node_path("/ports"), None)?;
         for port in ports["ports"].as_array().context("the node has no ports")? {
             let path = format!("/v1/ports/{}", port["uuid"].as_str().context("a port has no UUID")?);
             let patch = json!([{"op": "replace", "path": "/pxe_enabled", "value": true}]);
             self.call("PATCH", &path, Some(&patch))?;
         }
+        self.call("DELETE", &self.node_path("/maintenance"), None)?;
         self.set(&[
             ("boot_interface", json!("ipxe")),
             ("driver_info/kernel_append_params", json!(parameters)),
