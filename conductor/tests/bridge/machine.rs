@@ -10,11 +10,11 @@ use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
+
+use crate::stranger;
 
 pub(crate) const MAC: &str = "52:54:00:00:00:01";
 
@@ -33,9 +33,7 @@ struct Shown {
 impl Machine {
     /// An agent in Ironic's ramdisk after a network boot, with the interface [`MAC`]; `change` makes another one of it.
     pub(crate) async fn start(address: SocketAddr, change: impl FnOnce(&mut Value)) -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate =
-            rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let (acceptor, certificate) = stranger::acceptor();
         let status = json!({
             "version": "0", "boot_id": "b", "started_at": 1.0, "first_answer_uptime": null,
             "agent_startup_seconds": 0.0, "preparing": false, "rss_bytes": 0, "rss_peak_bytes": 0,
@@ -43,20 +41,11 @@ impl Machine {
             "identity": {"system_uuid": null, "serial_number": null, "mac_addresses": [MAC]},
         });
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let ipa = json!({"agent_token": null, "from_medium": false, "certificate": certificate.pem()});
+        let ipa = json!({"agent_token": null, "from_medium": false, "certificate": certificate});
         let mut of_v2 = json!({"status": status, "ipa": ipa});
         change(&mut of_v2);
         let shown = Arc::new(Shown { of_v2, asked: Arc::clone(&asked) });
         let router = Router::new().fallback(answer).with_state(shown);
-        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = TcpListener::bind(address).await.unwrap();
         let task = tokio::spawn(async move {
             loop {

@@ -17,5 +17,6 @@ mod readiness;
 mod relay;
 mod restarts;
 mod site;
+mod stranger;
 mod tokens;
 mod unruly_ironic;
