@@ -44,7 +44,7 @@ impl Device {
             device: self.path.clone(),
             offset,
             length: len,
-            source,
+            source: self.explained(source),
         })
     }
 

@@ -1,9 +1,12 @@
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use nix::errno::Errno;
+
 use super::Device;
 use crate::buffer::AlignedBuf;
 use crate::error::Error;
+use crate::ioctl;
 
 /// Largest piece that goes through a bounce buffer.
 const PIECE: usize = 1 << 20;
@@ -21,7 +24,7 @@ impl Device {
             device: self.path.clone(),
             offset,
             length,
-            source,
+            source: self.explained(source),
         })
     }
 
@@ -36,7 +39,7 @@ impl Device {
             device: self.path.clone(),
             offset,
             length: buf.len() as u64,
-            source,
+            source: self.explained(source),
         })
     }
 
@@ -47,6 +50,11 @@ impl Device {
     /// [`Error::Flush`].
     pub fn flush(&self) -> Result<(), Error> {
         self.file.sync_all().map_err(|source| Error::Flush { device: self.path.clone(), source })
+    }
+
+    /// `ENODEV` where the kernel says something else of a disk that was taken away.
+    pub(super) fn explained(&self, error: io::Error) -> io::Error {
+        if self.block_device { taken_away(error, || ioctl::size_bytes(&self.file)) } else { error }
     }
 
     /// Whether a request can go to the kernel as it is.
@@ -107,8 +115,36 @@ impl Device {
     }
 }
 
+/// A disk that is taken away has no bytes left before anything else: what comes after that moment writes behind its end
+/// ("no space left") or reads there (nothing), which says something about a disk that is still there.
+fn taken_away(error: io::Error, size_now: impl FnOnce() -> io::Result<u64>) -> io::Error {
+    let behind_the_end = error.raw_os_error() == Some(libc::ENOSPC)
+        || matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero);
+    if behind_the_end && matches!(size_now(), Ok(0)) { Errno::ENODEV.into() } else { error }
+}
+
 /// Length of a bounce buffer of whole blocks for a request that may begin and end within one.
 fn bounce_len(len: usize, block: u64) -> usize {
     let block = block as usize;
     (len + 2 * block).min(PIECE.max(block)).next_multiple_of(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disk_without_bytes_was_taken_away() {
+        let behind = [io::Error::from_raw_os_error(libc::ENOSPC), io::ErrorKind::UnexpectedEof.into()];
+        for error in behind {
+            assert_eq!(taken_away(error, || Ok(0)).raw_os_error(), Some(libc::ENODEV));
+        }
+        // A thinly provisioned disk may be full, and a broken one may not tell its size.
+        for size in [Ok(512), Err(io::ErrorKind::Other.into())] {
+            let error = taken_away(io::Error::from_raw_os_error(libc::ENOSPC), || size);
+            assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        }
+        let broken = taken_away(io::Error::from_raw_os_error(libc::EIO), || Ok(0));
+        assert_eq!(broken.raw_os_error(), Some(libc::EIO));
+    }
 }
