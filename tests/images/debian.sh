@@ -48,7 +48,7 @@ echo "UUID=$uuid / ext4 errors=remount-ro 0 1" > root/etc/fstab
 truncate -s ${root_mib}M root.ext4
 mke2fs -q -t ext4 -U $uuid -L debian -E hash_seed=$uuid -d root root.ext4
 printf 'timeout 0\ndefault debian\n' > loader.conf
-printf 'title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions root=UUID=%s ro console=ttyS0 quiet systemd.show_status=0 loglevel=3\n' $uuid > debian.conf
+printf 'title Debian\nlinux /vmlinuz\ninitrd /initrd.img\noptions root=UUID=%s ro console=ttyS0 quiet no_timer_check systemd.show_status=0 loglevel=3\n' $uuid > debian.conf
 { printf '\xff\xfe'; printf 'systemd-bootx64.efi,Debian,,\r\n' | iconv -t UTF-16LE; } > BOOTX64.CSV
 truncate -s ${esp_mib}M esp.fat; mkfs.vfat --invariant -F 32 -i 7ac17e5d -n ESP esp.fat >/dev/null
 mmd -i esp.fat ::EFI ::EFI/BOOT ::EFI/debian ::loader ::loader/entries

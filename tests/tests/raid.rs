@@ -208,7 +208,7 @@ fn system(folder: &Path) -> Result<Disk> {
     let disk = Disk::virtio(folder, "SYSTEM", 64 * MIB)?;
     let table = ["-n", "1:2048:+48M", "-t", "1:ef00", "-n", "2:0:0"];
     run(Command::new(find_tool("sgdisk")?).args(table).arg(disk.path()))?;
-    let list = format!("\u{feff}vmlinuz.efi,Lab,console=ttyS0 panic=-1 {MARKER},A kernel\r\n");
+    let list = format!("\u{feff}vmlinuz.efi,Lab,console=ttyS0 panic=-1 no_timer_check {MARKER},A kernel\r\n");
     let list: Vec<u8> = list.encode_utf16().flat_map(u16::to_le_bytes).collect();
     fs::write(folder.join("BOOTX64.CSV"), list)?;
     let (root, version) = kernel()?;
