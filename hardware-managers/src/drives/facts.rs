@@ -200,7 +200,8 @@ pub(crate) struct DriveFacts {
     /// Revolutions per minute.
     pub(crate) rotation_rpm: Option<u16>,
     pub(crate) capacity: Option<Capacity>,
-    /// Bytes behind the last address that the host can reach (ATA: host protected area, accessible max address).
+    /// Bytes behind the last address that the kernel knows: what the drive keeps back (ATA: host protected area,
+    /// accessible max address), and what it shows and the kernel does not see.
     pub(crate) hidden_bytes: Option<u64>,
     /// Bytes behind even those, which a device configuration overlay hides from all commands but its own.
     pub(crate) overlaid_bytes: Option<u64>,

@@ -28,6 +28,11 @@ pub(crate) fn identify(drive: &dyn Drive, kind: DriveKind) -> DriveFacts {
         },
         DriveKind::Plain => {}
     }
+    // An adapter or a bridge that reaches no further, or a disk that has grown since the kernel looked.
+    let unseen = facts.capacity.map_or(0, |told| told.bytes.saturating_sub(drive.size_bytes()));
+    if unseen > 0 {
+        facts.hidden_bytes = Some(facts.hidden_bytes.unwrap_or(0).saturating_add(unseen));
+    }
     // ATA drives say in their description whether there is anything to discover.
     if matches!(facts.kind, DriveKind::Nvme | DriveKind::Scsi) {
         facts.tcg = facts.note("TCG discovery", opal::discover(drive, facts.kind)).flatten();

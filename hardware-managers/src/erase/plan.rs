@@ -174,7 +174,11 @@ fn remarks(facts: &DriveFacts, findings: &Findings) -> Vec<String> {
         lines.push(format!("the drive reports that it fails: {problem}"));
     }
     for (bytes, by) in [
-        (facts.hidden_bytes, "a host protected area or accessible max address, as `hdparm -N` shows"),
+        (
+            facts.hidden_bytes,
+            "a host protected area or accessible max address, as `hdparm -N` shows, or an adapter that reaches no \
+             further",
+        ),
         (facts.overlaid_bytes, "a device configuration overlay, as `hdparm --dco-identify` shows"),
     ] {
         if let Some(bytes) = bytes {

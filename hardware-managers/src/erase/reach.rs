@@ -30,7 +30,9 @@ pub(super) fn left_behind(method: Method, facts: &DriveFacts) -> u64 {
     let hidden = facts.hidden_bytes.unwrap_or(0);
     let overlaid = facts.overlaid_bytes.unwrap_or(0);
     match method {
-        Method::Drive(EraseMethod::OpalPsid) => 0,
+        Method::Drive(
+            EraseMethod::OpalPsid | EraseMethod::NvmeFormatCrypto | EraseMethod::NvmeFormatUser,
+        ) => 0,
         Method::Drive(own) if own.is_sanitize() => 0,
         // As far as READ NATIVE MAX ADDRESS EXT tells, no further (ACS-3, 7.47.3).
         Method::Drive(EraseMethod::AtaSecurityErase { .. }) => overlaid,

@@ -113,6 +113,11 @@ impl SimulatedAta {
         Operation { started, takes, leaves, misbehaviour: traits.misbehaviour }
     }
 
+    /// As many as the drive shows.
+    fn sectors(&self, traits: &AtaTraits) -> u64 {
+        self.content.size_bytes() / u64::from(self.content.logical_sector()) + traits.unseen_sectors
+    }
+
     /// Lets what goes on go on.
     fn progress(&self, state: &mut State) -> Option<u16> {
         let Sanitizing::Running(operation, leavable) = &state.sanitizing else { return None };
@@ -138,8 +143,8 @@ impl SimulatedAta {
         let prepared = std::mem::take(&mut state.security.prepared);
         match (registers.command, data) {
             (0xec, data) => {
-                let (bytes, sector) = (self.content.size_bytes(), self.content.logical_sector());
-                give(data, &words(&state.traits, &state.security, bytes, sector));
+                let sectors = self.sectors(&state.traits);
+                give(data, &words(&state.traits, &state.security, sectors, self.content.logical_sector()));
                 GOOD
             }
             (0xb4, Transfer::None) => self.sanitize(state, registers, working),
@@ -148,16 +153,14 @@ impl SimulatedAta {
                 End::Good { count: 0, lba: if state.traits.failing { 0x2c_f400 } else { 0xc2_4f00 } }
             }
             (0x78, Transfer::None) if state.traits.hidden_sectors > 0 => {
-                let sectors = self.content.size_bytes() / u64::from(self.content.logical_sector());
-                End::Good { count: 0, lba: sectors + state.traits.hidden_sectors - 1 }
+                End::Good { count: 0, lba: self.sectors(&state.traits) + state.traits.hidden_sectors - 1 }
             }
             (0xb1, data) if registers.feature == 0xc2 && state.traits.overlaid_sectors > 0 => {
                 if state.traits.configuration_locked {
                     return ABORTED;
                 }
-                let sectors = self.content.size_bytes() / u64::from(self.content.logical_sector());
                 let hidden = state.traits.hidden_sectors + state.traits.overlaid_sectors;
-                give(data, &configuration(sectors + hidden));
+                give(data, &configuration(self.sectors(&state.traits) + hidden));
                 GOOD
             }
             (0x5c, data) => match &state.traits.tcg {

@@ -3,7 +3,7 @@ use super::ata::Security;
 use super::ata_traits::AtaTraits;
 
 /// IDENTIFY DEVICE data of a simulated drive (ACS-5, 7.13), with its checksum.
-pub(super) fn words(traits: &AtaTraits, security: &Security, bytes: u64, logical_sector: u32) -> Vec<u8> {
+pub(super) fn words(traits: &AtaTraits, security: &Security, sectors: u64, logical_sector: u32) -> Vec<u8> {
     let mut words = [0u16; 256];
     words[0] = 0x0040;
     text(&mut words[10..20], &traits.serial);
@@ -21,7 +21,6 @@ pub(super) fn words(traits: &AtaTraits, security: &Security, bytes: u64, logical
     words[83] |= u16::from(traits.overlaid_sectors > 0) << 11;
     words[87] = 0x4100;
     (words[89], words[90]) = (traits.erase_time, traits.erase_time);
-    let sectors = bytes / u64::from(logical_sector);
     for (word, shift) in words[100..104].iter_mut().zip([0, 16, 32, 48]) {
         *word = (sectors >> shift) as u16;
     }

@@ -27,7 +27,9 @@ pub struct AtaTraits {
     pub trim_zeroes: bool,
     /// SMART says that a threshold is exceeded.
     pub failing: bool,
-    /// Behind the last address that can be reached.
+    /// Which the drive shows to everybody, and the adapter of this machine does not reach.
+    pub unseen_sectors: u64,
+    /// Behind the last address that it shows.
     pub hidden_sectors: u64,
     /// Behind those, by a device configuration overlay.
     pub overlaid_sectors: u64,
@@ -64,6 +66,7 @@ impl Default for AtaTraits {
             trim_zeroes: true,
             failing: false,
             hidden_sectors: 0,
+            unseen_sectors: 0,
             overlaid_sectors: 0,
             configuration_locked: false,
             misbehaviour: Misbehaviour::None,

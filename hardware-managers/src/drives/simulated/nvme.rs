@@ -357,7 +357,8 @@ impl Drive for SimulatedNvme {
             },
             (0x06, Transfer::FromDevice(buffer)) => match command.dwords[0] & 0xff {
                 0 if command.namespace == self.identity.namespaces[0] => {
-                    let blocks = self.content.size_bytes() / u64::from(state.block_bytes);
+                    let seen = self.content.size_bytes() / u64::from(state.block_bytes);
+                    let blocks = seen + self.identity.unseen_blocks;
                     fill(buffer, &nvme_pages::namespace(&self.identity, blocks, state.block_bytes))
                 }
                 1 => {

@@ -19,6 +19,8 @@ pub struct NvmeIdentity {
     pub largest_transfer: u8,
     /// All namespaces; the first is the one that this drive is.
     pub namespaces: Vec<u32>,
+    /// Blocks that the namespace has and the kernel does not see.
+    pub unseen_blocks: u64,
     pub metadata_bytes: u16,
     /// Keys that other hosts have registered; `None` where no other host can reach the namespace.
     pub keys: Option<Vec<u64>>,
@@ -40,6 +42,7 @@ impl Default for NvmeIdentity {
             firmware_granularity: 1,
             largest_transfer: 5,
             namespaces: vec![1],
+            unseen_blocks: 0,
             metadata_bytes: 0,
             keys: None,
             protection: 0,

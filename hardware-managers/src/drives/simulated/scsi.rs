@@ -105,7 +105,7 @@ impl SimulatedScsi {
         }
         match cdb[0] {
             0x00 => ScsiReply::default(),
-            0x9e => give(data, &self.capacity(state.traits.reads_zeroes)),
+            0x9e => give(data, &self.capacity(&state.traits)),
             0x4d => {
                 let (code, qualifier) = state.traits.exception;
                 give(data, &[0x2f, 0, 0, 8, 0, 0, 3, 4, code, qualifier, 30, 0])
@@ -121,13 +121,13 @@ impl SimulatedScsi {
         }
     }
 
-    fn capacity(&self, zeroes: bool) -> Vec<u8> {
+    fn capacity(&self, traits: &ScsiTraits) -> Vec<u8> {
         let sector = self.content.logical_sector();
-        let blocks = self.content.size_bytes() / u64::from(sector);
+        let blocks = self.content.size_bytes() / u64::from(sector) + traits.unseen_blocks;
         let mut data = vec![0; 32];
         data[..8].copy_from_slice(&blocks.wrapping_sub(1).to_be_bytes());
         data[8..12].copy_from_slice(&sector.to_be_bytes());
-        data[14] = if zeroes { 0xc0 } else { 0 };
+        data[14] = if traits.reads_zeroes { 0xc0 } else { 0 };
         data
     }
 

@@ -13,6 +13,8 @@ pub struct ScsiTraits {
     pub naa: u64,
     /// As in VPD page B1h: 1 for no rotation.
     pub rotation: u16,
+    /// Blocks that it has grown by since the kernel looked.
+    pub unseen_blocks: u64,
     pub unmap: bool,
     /// WRITE SAME (16) unmaps, too.
     pub write_same_unmaps: bool,
@@ -47,6 +49,7 @@ impl Default for ScsiTraits {
             serial: "SIM0SCSI".to_owned(),
             naa: 0x5000_c500_0000_0001,
             rotation: 1,
+            unseen_blocks: 0,
             unmap: true,
             write_same_unmaps: true,
             reads_zeroes: true,

@@ -7,7 +7,9 @@ use tacit_model::{EraseStandard, PlanVerdict, ProofResult};
 
 use super::{Bench, MIB, Run, run};
 use crate::drives::DriveKind;
-use crate::drives::simulated::{AtaTraits, Content, SimulatedAta, SimulatedClock};
+use crate::drives::simulated::{
+    AtaTraits, Content, NvmeIdentity, ScsiTraits, SimulatedAta, SimulatedClock, SimulatedNvme, SimulatedScsi,
+};
 
 /// A magnetic disk that can do nothing by itself.
 fn plain() -> AtaTraits {
@@ -71,4 +73,41 @@ fn a_drive_that_does_not_tell_is_said_not_to() {
     assert!(run.plans[0].reasons.iter().any(|reason| reason.contains("does not tell whether it hides")));
     let proofs = run.outcome.unwrap();
     assert!(proofs[0].actions.iter().any(|line| line.contains("does not tell whether it hides")));
+}
+
+/// An adapter that reaches 2 TiB of a drive of four, a LUN that has grown.
+#[test]
+fn what_the_drive_has_and_the_kernel_does_not_see_is_not_claimed() {
+    let traits = AtaTraits { unseen_sectors: 2048, hidden_sectors: 8, overlaid_sectors: 8, ..plain() };
+    let done = erase(traits.clone(), json!({}));
+    assert_eq!(done.plans[0].methods[0].standard, EraseStandard::None);
+    let proofs = done.outcome.unwrap();
+    assert_eq!((proofs[0].method.as_str(), proofs[0].standard), ("overwrite", EraseStandard::None));
+    let left = (2048 + 8 + 8) * 512;
+    assert!(proofs[0].verification.iter().any(|line| line.contains(&format!("NOT erased: {left} bytes"))));
+    let unseen = AtaTraits { hidden_sectors: 0, overlaid_sectors: 0, ..traits };
+    assert_eq!(erase(unseen, json!({"require": "clear"})).plans[0].verdict, PlanVerdict::Refuse);
+
+    let content = || Content::new(16 * MIB, 512);
+    for (method, standard) in
+        [("overwrite", EraseStandard::None), ("scsi-sanitize-block", EraseStandard::Purge)]
+    {
+        let clock = SimulatedClock::new();
+        let traits = ScsiTraits { unseen_blocks: 1, ..ScsiTraits::default() };
+        let mut bench = Bench::new(&clock);
+        bench.put("/dev/sda", DriveKind::Scsi, Arc::new(SimulatedScsi::new(content(), &clock, traits)));
+        let proofs = run(bench, json!({}), json!({ "method": method })).outcome.unwrap();
+        assert_eq!(proofs[0].standard, standard, "{method}");
+    }
+    for (method, standard) in
+        [("overwrite", EraseStandard::None), ("nvme-format-crypto", EraseStandard::Purge)]
+    {
+        let clock = SimulatedClock::new();
+        let identity = NvmeIdentity { unseen_blocks: 1, ..NvmeIdentity::default() };
+        let drive = Arc::new(SimulatedNvme::new(content(), identity, clock.clone()));
+        let mut bench = Bench::new(&clock);
+        bench.put("/dev/nvme0n1", DriveKind::Nvme, drive);
+        let proofs = run(bench, json!({}), json!({ "method": method })).outcome.unwrap();
+        assert_eq!(proofs[0].standard, standard, "{method}");
+    }
 }
