@@ -87,12 +87,12 @@ impl HardwareManager for IntelCnaHardwareManager {
         let adapters = names_in(&self.commands);
         if adapters.is_empty() {
             let text = format!("{} has no adapters: is debugfs mounted?", self.commands.display());
-            return Err(StepError::configuration(text, false));
+            return Err(StepError::configuration(text));
         }
         for adapter in adapters {
             let path = self.commands.join(adapter).join("command");
             fs::write(&path, STOP)
-                .map_err(|error| StepError::configuration(format!("{}: {error}", path.display()), false))?;
+                .map_err(|error| StepError::configuration(format!("{}: {error}", path.display())))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
 use tacit_model::Step;
 
@@ -91,8 +92,8 @@ impl Managers {
     ///
     /// # Errors
     ///
-    /// [`StepError::NoManager`] when nobody has it, [`StepError::Failed`] when a manager is broken or a filter of
-    /// devices failed while the step ran, else what the manager returned.
+    /// [`StepError::NoManager`] when nobody has it, [`StepError::Failed`] when a manager is broken,
+    /// [`StepError::Unlisted`] when a filter of devices failed while the step ran, else what the manager returned.
     pub fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<StepOutcome, StepError> {
         self.ready(context.node)?;
         // Of an earlier look at the devices, which concerns nobody any more.
@@ -106,12 +107,12 @@ impl Managers {
         })?;
         match self.loader.take_faults().as_slice() {
             [] => Ok(outcome),
-            faults => {
-                let faults = faults.join("; ");
-                let text =
-                    format!("{step} ended, but without the devices that could not be listed: {faults}");
-                Err(StepError::configuration(text, !matches!(context.dry_run(), Ok(true))))
-            }
+            faults => Err(StepError::Unlisted {
+                step: step.to_owned(),
+                faults: faults.join("; "),
+                proofs: Vec::deserialize(&outcome.result["proofs"]).unwrap_or_default(),
+                touched: !matches!(context.dry_run(), Ok(true)),
+            }),
         }
     }
 
@@ -181,6 +182,6 @@ impl Managers {
         if broken.is_empty() {
             return Ok(());
         }
-        Err(StepError::configuration(broken.join("; "), false))
+        Err(StepError::configuration(broken.join("; ")))
     }
 }

@@ -2,6 +2,9 @@ use std::fmt::Write as _;
 
 use tacit_model::{Proof, ProofResult};
 
+/// Class and message of a failure of the hardware managers themselves.
+const UNUSABLE: (&str, &str) = ("HardwareManagerConfigurationError", "Hardware manager cannot be used");
+
 /// One device that a step failed on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceFailure {
@@ -38,6 +41,10 @@ pub enum StepError {
     /// in their order.
     #[error("stopped: {}", list(states))]
     Halted { states: Vec<DeviceFailure>, proofs: Vec<Proof>, touched: bool },
+    /// The step ended, but a filter of devices failed meanwhile: what that kept from the step, nobody knows. `proofs` are
+    /// of the devices that it reached.
+    #[error("{step} ended, but without the devices that could not be listed: {faults}")]
+    Unlisted { step: String, faults: String, proofs: Vec<Proof>, touched: bool },
     /// Any other failure, of a manager from outside.
     #[error("{details}")]
     Failed {
@@ -61,14 +68,14 @@ fn list(failures: &[DeviceFailure]) -> String {
 
 impl StepError {
     /// The hardware managers themselves are not as they should be.
-    pub(super) fn configuration(details: String, touched: bool) -> Self {
+    pub(super) fn configuration(details: String) -> Self {
         Self::Failed {
-            class: "HardwareManagerConfigurationError",
+            class: UNUSABLE.0,
             code: 500,
-            message: "Hardware manager cannot be used",
+            message: UNUSABLE.1,
             details,
             retry: false,
-            touched,
+            touched: false,
         }
     }
 
@@ -93,6 +100,7 @@ impl StepError {
             Self::Erase { .. } => "BlockDeviceEraseError",
             Self::Protected { .. } => "ProtectedDeviceError",
             Self::Cancelled { .. } | Self::Stopped { .. } | Self::Halted { .. } => "CleaningError",
+            Self::Unlisted { .. } => UNUSABLE.0,
             Self::Failed { class, .. } => class,
         }
     }
@@ -115,6 +123,7 @@ impl StepError {
             Self::Erase { .. } => "Error erasing block device",
             Self::Protected { .. } => "Protected device",
             Self::Cancelled { .. } | Self::Stopped { .. } | Self::Halted { .. } => "Clean step failed",
+            Self::Unlisted { .. } => UNUSABLE.1,
             Self::Failed { message, .. } => message,
         }
     }
@@ -127,7 +136,9 @@ impl StepError {
     /// What became of each device, as far as the step came.
     pub fn proofs(&self) -> &[Proof] {
         match self {
-            Self::Erase { proofs, .. } | Self::Halted { proofs, .. } => proofs,
+            Self::Erase { proofs, .. } | Self::Halted { proofs, .. } | Self::Unlisted { proofs, .. } => {
+                proofs
+            }
             _ => &[],
         }
     }
@@ -153,7 +164,8 @@ impl StepError {
             Self::Erase { touched, .. }
             | Self::Failed { touched, .. }
             | Self::Stopped { touched, .. }
-            | Self::Halted { touched, .. } => *touched,
+            | Self::Halted { touched, .. }
+            | Self::Unlisted { touched, .. } => *touched,
             Self::Cancelled { done, .. } => *done > 0,
             _ => false,
         }

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value, json};
 use tacit_hardware::{
-    DeviceAnswer, DeviceKind, GenericHardwareManager, HardwareManager, Managers,
+    DeviceAnswer, DeviceKind, GenericHardwareManager, HardwareManager, Machine, Managers,
     MellanoxDeviceHardwareManager, StepContext, StepError, StepFamily, StepObserver, StepOutcome,
     SupportLevel,
 };
-use tacit_model::{ProgressUnit, Step};
+use tacit_model::{ProgressUnit, Proof, ProofResult, Step};
 
 use crate::tree::Tree;
 
@@ -222,6 +222,55 @@ fn the_first_that_says_something_about_a_device_decides() {
     machine.disks();
     assert_eq!(*order.lock().unwrap(), ["Best", "Next"]);
     assert!([best, next, absent].iter().all(|manager| manager.evaluated.load(Ordering::Relaxed) == 1));
+}
+
+/// Erases what it finds at its start; later nobody can say any more which disks there are.
+struct Forgetful(Machine);
+
+impl HardwareManager for Forgetful {
+    fn name(&self) -> &str {
+        "forgetful"
+    }
+    fn class(&self) -> &str {
+        "Forgetful"
+    }
+    fn version(&self) -> &str {
+        "1"
+    }
+    fn evaluate_hardware_support(&self) -> SupportLevel {
+        SupportLevel::Generic
+    }
+    fn clean_steps(&self) -> Vec<Step> {
+        Vec::new()
+    }
+    fn deploy_steps(&self) -> Vec<Step> {
+        Vec::new()
+    }
+    fn run_step(&self, _: &str, _: &StepContext<'_>) -> Result<Value, StepError> {
+        let erased = Proof { device: "/dev/vda".into(), result: ProofResult::Proven, ..Proof::default() };
+        assert!(self.0.disks().is_empty(), "shown although the filter failed");
+        Ok(json!({"proofs": [erased], "disks": 1}))
+    }
+    fn filter_devices(&self, _: DeviceKind, _: &[Value]) -> Result<Vec<DeviceAnswer>, StepError> {
+        Err(StepError::Cancelled { done: 0, total: 1 })
+    }
+}
+
+#[test]
+fn proofs_outlive_a_filter_that_fails_meanwhile() {
+    let tree = Tree::new();
+    tree.disk("vda", 8 << 20);
+    let machine = tree.machine();
+    let managers = Managers::new(vec![Arc::new(Forgetful(machine.clone()))]);
+    managers.attach(&machine);
+    let error = run(&managers).unwrap_err();
+    assert_eq!(
+        (error.class(), error.code(), error.retry()),
+        ("HardwareManagerConfigurationError", 500, false)
+    );
+    assert!(error.details().contains("filter_device (disk) of hardware manager forgetful"), "{error}");
+    assert!(error.disk_touched());
+    assert_eq!(error.proofs()[0].device, "/dev/vda");
 }
 
 #[test]
