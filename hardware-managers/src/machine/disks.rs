@@ -40,6 +40,18 @@ pub(super) fn list(roots: &Roots, only: Option<&[PathBuf]>) -> Vec<BlockDevice> 
     disks
 }
 
+/// All disks that the kernel has: those that an allow-list hides, and each path of a multipath device, too. Nothing is
+/// said of how they are used.
+pub(super) fn everything(roots: &Roots) -> Vec<BlockDevice> {
+    let folder = roots.sys.join("block");
+    names_in(&folder)
+        .into_iter()
+        .filter(|name| is_disk(&folder.join(name), name))
+        .filter(|name| !is_numbered(name, "dm-") || is_multipath(&folder.join(name)))
+        .filter_map(|name| read(roots, &folder.join(&name), &name))
+        .collect()
+}
+
 /// Disks that report no size. Only of drivers whose devices stand for hardware, and without those that take media.
 pub(super) fn without_size(roots: &Roots, only: Option<&[PathBuf]>) -> Vec<BlockDevice> {
     let folder = roots.sys.join("block");
@@ -124,12 +136,14 @@ fn is_numbered(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
+fn is_disk(folder: &Path, name: &str) -> bool {
+    let never = NEVER.iter().any(|kind| is_numbered(name, kind)) || name.contains("rpmb");
+    // Hidden is one path of a multipath NVMe namespace; the namespace itself is listed beside it.
+    !never && !read_flag(&folder.join("hidden"))
+}
+
 fn is_listed(folder: &Path, name: &str) -> bool {
-    if NEVER.iter().any(|kind| is_numbered(name, kind)) || name.contains("rpmb") {
-        return false;
-    }
-    // One path of a multipath NVMe namespace; the namespace itself is listed beside it.
-    if read_flag(&folder.join("hidden")) {
+    if !is_disk(folder, name) {
         return false;
     }
     if is_numbered(name, "dm-") {

@@ -104,6 +104,12 @@ impl Machine {
         self.shown.disks(found, self.only_disks.is_some())
     }
 
+    /// All disks that the kernel has, also those that an allow-list or a hardware manager hides and the paths of multipath
+    /// devices: to be looked at, never to be written to.
+    pub(crate) fn every_disk(&self) -> Vec<BlockDevice> {
+        disks::everything(&self.roots)
+    }
+
     /// Whether there is a list of disks at all: one that cannot be read is not an empty one.
     ///
     /// # Errors

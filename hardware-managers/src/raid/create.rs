@@ -8,8 +8,8 @@ use tacit_model::Proof;
 use super::arrays::{self, Array};
 use super::config::{RaidConfig, Volume};
 use super::error::RaidError;
+use super::identity::identity;
 use super::job::Raid;
-use super::judge::identity;
 use super::layout::{Label, Purpose, Slot, Space, lay_out};
 use super::mdadm::NewArray;
 use super::members::{choose, is_uefi, label};
@@ -164,7 +164,7 @@ fn take_kept(
         .into_iter()
         .filter(|array| !cleared.arrays.contains(&array.device.as_str()))
         .map(|array| {
-            let name = identity(raid, &array).and_then(|found| found.short_name().map(str::to_owned));
+            let name = identity(raid.machine, &array).and_then(|found| found.short_name().map(str::to_owned));
             (array, name)
         })
         .collect();

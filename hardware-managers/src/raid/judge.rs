@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use tacit_blockdev::{Access, Device};
 
 use super::SYSTEM_PARTITION;
 use super::arrays::{self, Array};
+use super::identity::identity;
 use super::job::Raid;
-use super::superblock::{self, Superblock};
 use super::survey::{Disks, Survey};
 
 /// What is to become of an array or a disk.
@@ -41,7 +40,7 @@ pub(super) fn judge(raid: &Raid<'_>, disks: &Disks, named: &BTreeSet<&str>) -> V
     let mut judged: Vec<PlannedArray> = arrays::list(raid.machine)
         .into_iter()
         .map(|array| {
-            let name = identity(raid, &array).and_then(|found| found.name);
+            let name = identity(raid.machine, &array).and_then(|found| found.name);
             let member = |is_it: &dyn Fn(&str) -> bool| {
                 array.members.iter().find(|member| is_it(&member.disk)).map(|member| member.disk.clone())
             };
@@ -79,14 +78,4 @@ pub(super) fn judge(raid: &Raid<'_>, disks: &Disks, named: &BTreeSet<&str>) -> V
 
 fn short(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, short)| short)
-}
-
-/// What the first readable member says of its array. An older array may have left a superblock in another place.
-pub(super) fn identity(raid: &Raid<'_>, array: &Array) -> Option<Superblock> {
-    array.members.iter().find_map(|member| {
-        let device = Device::open(&raid.machine.device_node(&member.disk), Access::Read).ok()?;
-        let mut found = superblock::find(&device, member.start, member.length).ok()?;
-        found.sort_by_key(|found| found.version != array.metadata);
-        found.into_iter().next()
-    })
 }

@@ -6,6 +6,7 @@ mod config;
 mod create;
 mod delete;
 mod error;
+mod identity;
 mod job;
 mod judge;
 mod layout;
@@ -20,6 +21,7 @@ mod survey;
 mod system_partition;
 mod table;
 
+pub(crate) use identity::names;
 pub(crate) use step::STEPS;
 pub(crate) use system_partition::{Replicas, is_array, replicas, settle};
 

@@ -13,7 +13,7 @@ use super::SYSTEM_PARTITION;
 use super::arrays::{self, Array};
 use super::error::RaidError;
 use super::job::Raid;
-use super::judge::identity;
+use super::identity::identity;
 use super::mdadm::{Mdadm, NewArray};
 use super::prove::prove;
 use crate::chain::chain;
@@ -89,7 +89,7 @@ fn find_or_make(machine: &Machine, array: &str) -> Result<Replicas, RaidError> {
             })
     };
     if let Some(standing) = arrays::list(machine).into_iter().find(on_places) {
-        let named = identity(&raid, &standing)
+        let named = identity(machine, &standing)
             .is_some_and(|found| found.short_name() == Some(SYSTEM_PARTITION) && found.version == "1.0");
         if !named || standing.level != "raid1" {
             return Err(problem(format!("{} lies in its place", standing.device)));
