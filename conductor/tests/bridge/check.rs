@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use tacit_ports::free_address;
+
 use crate::process::tacit;
-use crate::site::free_address;
 
 struct Case {
     directory: tempfile::TempDir,

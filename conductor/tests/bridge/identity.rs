@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tacit_ports::free_address;
 
 use crate::ironic::Ironic;
 use crate::machine::{MAC, Machine};
 use crate::process::Process;
-use crate::site::{NODE, bridge, free_address, until};
+use crate::site::{NODE, bridge, until};
 
 const OTHER: &str = "2be26c0b-03f2-4d2e-ae87-c02d7f33c123";
 

@@ -8,11 +8,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use tacit_ports::free_address;
 use tokio::net::TcpListener;
 
 use crate::ironic::Ironic;
 use crate::machine::Machine;
-use crate::site::{NODE, bridge, free_address, until};
+use crate::site::{NODE, bridge, until};
 
 type Logins = Arc<AtomicUsize>;
 

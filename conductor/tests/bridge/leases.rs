@@ -1,6 +1,8 @@
 //! Two bridges, one node.
 
-use crate::site::{Mode, Site, bridge, configuration, free_address, until};
+use tacit_ports::free_address;
+
+use crate::site::{Mode, Site, bridge, configuration, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_leads_and_the_other_takes_over_when_it_is_gone() {
@@ -12,10 +14,10 @@ async fn one_leads_and_the_other_takes_over_when_it_is_gone() {
     let second = bridge(&config);
     until("the second bridge", || second.log().contains("another bridge leads this node")).await;
     site.bridge.kill();
+    until("the second one's turn", || second.log().contains("Ironic leads the agent now")).await;
     let before = site.ironic.heartbeats();
     until("its heartbeat", || site.ironic.heartbeats() > before).await;
     assert_eq!(site.ironic.look(|node| (node.lookups, node.refused)), (1, 0));
-    assert!(second.log().contains("Ironic leads the agent now"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

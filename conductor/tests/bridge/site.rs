@@ -1,12 +1,12 @@
 //! One site: a played Ironic, a bridge, and a machine with an agent.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tacit_ports::free_address;
 use tempfile::TempDir;
 
 use crate::agent::Agent;
@@ -23,19 +23,6 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(begun.elapsed() < LONGEST, "{what} did not come");
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// An address of loopback that nobody listens at, another one each time. Its port is none that the kernel gives to
-/// callers, and none that another test's process looks at in the same minute.
-pub(crate) fn free_address() -> SocketAddr {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let number = std::process::id() * 20 + TAKEN.fetch_add(1, Ordering::Relaxed);
-        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + (number % 20_000) as u16));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! sushy-emulator as a child process on a free port of the loopback interface.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
+use tacit_ports::free_address;
 use tempfile::TempDir;
 
 pub(super) const SYSTEM: &str = "7b1f0c52-55a3-4c7e-9c3e-0d6a3f3e0a01";
@@ -110,10 +111,6 @@ fn program() -> PathBuf {
         program.display()
     );
     program
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
 fn write_config(state: &Path, options: Options) {

@@ -1,13 +1,13 @@
 //! The real conductor as a process, and its API.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use tacit_ports::free_address;
 
 /// How long anything on the desk may take. Only a hang gets there.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -24,7 +24,7 @@ pub struct Conductor {
 
 impl Conductor {
     pub(super) async fn start(program: PathBuf, directory: &Path, arguments: &[&str]) -> Result<Self> {
-        let (listen, media) = (free_address()?, free_address()?);
+        let (listen, media) = (free_address(), free_address());
         let child = spawn(&program, directory, listen, media, arguments)?;
         let client = reqwest::Client::builder().no_proxy().build()?;
         let mut conductor = Self { program, directory: directory.to_owned(), listen, media, child, client };
@@ -176,18 +176,4 @@ fn spawn(
         .stderr(log)
         .spawn()
         .with_context(|| format!("{} does not start", program.display()))
-}
-
-/// An address of loopback that nobody listens at, another one each time. Its port is none that the kernel gives to
-/// callers, and none that another test's process looks at in the same minute.
-pub(super) fn free_address() -> Result<SocketAddr> {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    for _ in 0..1000 {
-        let number = std::process::id() * 20 + TAKEN.fetch_add(1, Ordering::Relaxed);
-        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + u16::try_from(number % 20_000)?));
-        if TcpListener::bind(address).is_ok() {
-            return Ok(address);
-        }
-    }
-    bail!("no port of loopback is free")
 }

@@ -1,4 +1,4 @@
-//! An image server with faults: it can be down, cut the body at a byte, or be slow.
+//! An image server with faults: it can be down, and cut the body or hold it back at a byte.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,8 @@ use futures_util::stream;
 
 /// Piece of a body that is sent at once.
 const PIECE: usize = 64 << 10;
+/// How often a body that is held back looks whether it may go on.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Serves one image at `/image`.
 pub struct ImageServer {
@@ -30,7 +32,9 @@ struct Shared {
     down: bool,
     /// Bodies end, with a broken connection, at this offset of the image.
     cut_at: Option<usize>,
-    pause: Duration,
+    /// Bodies go on here only when this is gone.
+    hold_at: usize,
+    refused: usize,
 }
 
 impl ImageServer {
@@ -41,7 +45,8 @@ impl ImageServer {
             sent: 0,
             down: false,
             cut_at: None,
-            pause: Duration::ZERO,
+            hold_at: usize::MAX,
+            refused: 0,
         };
         let shared = Arc::new(Mutex::new(shared));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -67,7 +72,8 @@ impl ImageServer {
         shared.sent = 0;
         shared.down = false;
         shared.cut_at = None;
-        shared.pause = Duration::ZERO;
+        shared.hold_at = usize::MAX;
+        shared.refused = 0;
     }
 
     /// Cuts bodies at `offset` of the image, until told otherwise.
@@ -80,9 +86,14 @@ impl ImageServer {
         self.shared.lock().expect("no holder of the lock panics").down = down;
     }
 
-    /// Waits between two pieces of 64 KiB.
-    pub fn slow(&self, pause: Duration) {
-        self.shared.lock().expect("no holder of the lock panics").pause = pause;
+    /// Sends nothing from `offset` of the image on, until told otherwise.
+    pub fn hold_at(&self, offset: Option<usize>) {
+        self.shared.lock().expect("no holder of the lock panics").hold_at = offset.unwrap_or(usize::MAX);
+    }
+
+    /// How often it was asked while it was down.
+    pub fn refused(&self) -> usize {
+        self.shared.lock().expect("no holder of the lock panics").refused
     }
 
     /// Offsets at which requests with a body began.
@@ -107,13 +118,14 @@ async fn serve(
     method: axum::http::Method,
     headers: HeaderMap,
 ) -> Response {
-    let (image, down) = {
-        let shared = shared.lock().expect("no holder of the lock panics");
-        (shared.image.clone(), shared.down)
+    let image = {
+        let mut shared = shared.lock().expect("no holder of the lock panics");
+        if shared.down {
+            shared.refused += 1;
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        shared.image.clone()
     };
-    if down {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
-    }
     let range = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
     let start: usize = range
         .and_then(|range| range.strip_prefix("bytes="))
@@ -147,19 +159,22 @@ fn body(shared: Arc<Mutex<Shared>>, image: Bytes, start: usize, end: usize) -> B
     Body::from_stream(stream::try_unfold(start, move |at| {
         let (shared, image) = (shared.clone(), image.clone());
         async move {
-            let (down, cut_at, pause) = {
-                let shared = shared.lock().expect("no holder of the lock panics");
-                (shared.down, shared.cut_at.unwrap_or(usize::MAX), shared.pause)
-            };
             if at >= end {
                 return Ok(None);
             }
-            if down || at >= cut_at {
-                return Err(std::io::Error::other("cut on demand"));
-            }
-            if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
-            }
+            let cut_at = loop {
+                let (down, cut_at, hold_at) = {
+                    let shared = shared.lock().expect("no holder of the lock panics");
+                    (shared.down, shared.cut_at.unwrap_or(usize::MAX), shared.hold_at)
+                };
+                if down || at >= cut_at {
+                    return Err(std::io::Error::other("cut on demand"));
+                }
+                if at < hold_at {
+                    break cut_at;
+                }
+                tokio::time::sleep(LOOK).await;
+            };
             let next = (at + PIECE).min(end).min(cut_at);
             shared.lock().expect("no holder of the lock panics").sent += (next - at) as u64;
             Ok(Some((image.slice(at..next), next)))

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha512};
+use tacit_ports::free_address;
 use tacit_protocol::medium::{REGION_MARKER, REGION_SIZE};
 
 use super::bmc::{Bmc, BmcFaults};
-use super::conductor::{Conductor, free_address};
+use super::conductor::Conductor;
 use super::disk::LoopDisk;
 use super::images::ImageServer;
 use super::machine::{Machine, REGION_OFFSET};
@@ -57,7 +58,7 @@ impl Site {
         let disk = LoopDisk::new(directory.path(), disk_size)?;
         let disks = [&[disk.device()], more_disks].concat().into_iter().map(Path::to_owned).collect();
         let agent = agent.map_or_else(|| program("tacit-agent"), Ok)?;
-        let machine = Machine::new(agent, disks, directory.path(), free_address()?);
+        let machine = Machine::new(agent, disks, directory.path(), free_address());
         let machine = Arc::new(machine);
         let bmc = Bmc::start(machine.clone()).await?;
         let images = ImageServer::start().await?;

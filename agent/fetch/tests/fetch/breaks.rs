@@ -76,12 +76,12 @@ fn cut_and_damaged_chunks_are_no_end() {
 #[test]
 fn silence_ends_a_fetch() {
     let (server, _) = half(wait_for_ever);
-    let stall = Duration::from_millis(300);
+    let stall = Duration::from_secs(1);
     let got = direct().with_stall(stall).open(&url(&server.url("/image")), 0, None, None).unwrap();
     let start = Instant::now();
     let (read, kind) = until_broken(got.reader);
     assert_eq!(kind, io::ErrorKind::TimedOut);
-    assert!(read > 0 && start.elapsed() >= stall && start.elapsed() < stall * 10, "{:?}", start.elapsed());
+    assert!(read > 0 && start.elapsed() >= stall, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -100,11 +100,11 @@ fn a_slow_server_is_not_a_silent_one() {
         stream.set_nodelay(true).unwrap();
         asked.answer(&served).iter().all(|byte| {
             // Slower in all than the longest silence, and never silent for that long.
-            thread::park_timeout(Duration::from_millis(5));
+            thread::park_timeout(Duration::from_millis(30));
             stream.write_all(&[*byte]).is_ok()
         })
     });
-    let fetcher = direct().with_stall(Duration::from_millis(400));
+    let fetcher = direct().with_stall(Duration::from_secs(2));
     assert!(all(fetcher.open(&url(&server.url("/image")), 0, None, None).unwrap()) == bytes);
 }
 
@@ -132,7 +132,8 @@ fn who_loses_interest_does_not_wait() {
     let start = Instant::now();
     somebody.gone.store(true, Ordering::Relaxed);
     assert_eq!(reading.join().unwrap(), FetchKind::Cancelled);
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // Without interest it would wait for as long as a server may be silent: a minute.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn a_reader_dropped_early_neither_waits_nor_spoils() {
     reader.read_exact(&mut [0; 10]).unwrap();
     let start = Instant::now();
     drop(reader);
-    assert!(start.elapsed() < Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(20));
     assert!(all(fetcher.open(&url, 0, None, None).unwrap()) == bytes);
     assert_eq!(server.connections(), 2);
 }

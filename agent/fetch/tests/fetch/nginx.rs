@@ -1,13 +1,14 @@
 //! A server that image servers are made of.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tacit_fetch::HttpSource;
 use tacit_imaging::{Source, SourceError};
+use tacit_ports::free_address;
 use tempfile::TempDir;
 
 use crate::{all, content, direct, url};
@@ -21,9 +22,7 @@ struct Nginx {
 impl Nginx {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let port = free_address().port();
         let here = folder.path().display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .iter()
