@@ -69,7 +69,7 @@ mke2fs -q -t ext4 -b 4096 -O ^has_journal -U 7ac17000-0000-4000-8000-0000000000a
 done > times
 debugfs -w -f times root.ext4 >/dev/null 2>&1
 printf 'timeout 0\ndefault tiny\n' > loader.conf
-printf 'title tiny\nlinux /vmlinuz\ninitrd /initrd.img\noptions console=ttyS0 quiet no_timer_check\n' > tiny.conf
+printf 'title tiny\nlinux /vmlinuz\ninitrd /initrd.img\noptions console=ttyS0 quiet loglevel=0 no_timer_check\n' > tiny.conf
 # What distributions leave for firmware: the loader by its own name and the line that says what to call it (UTF-16, with BOM).
 { printf '\xff\xfe'; printf 'systemd-bootx64.efi,Tacit tiny,,The tests of Tacit\r\n' | iconv -t UTF-16LE; } > BOOTX64.CSV
 cp "$kernel/boot/vmlinuz-$version" vmlinuz; cp "$stub" boot.efi

@@ -160,7 +160,7 @@ fn disks(at: &Path) -> Result<Vec<(&'static str, Disk)>> {
         ("THIN", scsi("THIN")?.with("wwn=0x5000c50000000001")),
         ("NATIVE4K", scsi("NATIVE4K")?.with("logical_block_size=4096,physical_block_size=4096")),
         ("READONLY", scsi("READONLY")?.read_only()),
-        ("PULLED", Disk::scsi(at, "PULLED", 8 * SIZE)?.used()?),
+        ("PULLED", Disk::scsi(at, "PULLED", 8 * SIZE)?.used()?.slow(32 << 20)),
         ("DISCARD", partitioned(virtio("DISCARD")?)?),
         ("HEALTHY", virtio("HEALTHY")?),
         (

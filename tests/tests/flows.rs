@@ -11,6 +11,8 @@ use tacit_tests::desk::{Behaviour, Image, Site};
 
 const MIB: u64 = 1 << 20;
 const DISK: u64 = 64 * MIB;
+/// Only a hang takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a test and shows what agent and conductor wrote when it fails.
 async fn on_site<F>(arguments: &[&'static str], test: F) -> Result<()>
@@ -89,10 +91,11 @@ async fn whole_life_of_a_node() -> Result<()> {
 async fn conductor_killed_in_the_middle_of_a_write() -> Result<()> {
     on_site(&[], async |site| {
         let image = ready(site, 40).await?;
-        site.images.slow(Duration::from_millis(4));
+        site.images.hold_at(Some(20 << 20));
         site.verb("active").await?;
         site.progressed(8 * MIB).await?;
         site.crash_conductor().await?;
+        site.images.hold_at(None);
         site.settles_in("active").await?;
         let starts = site.images.starts();
         ensure!(
@@ -137,12 +140,16 @@ async fn conductor_killed_at_every_step() -> Result<()> {
 async fn image_server_away_in_the_middle() -> Result<()> {
     on_site(&[], async |site| {
         ready(site, 32).await?;
-        site.images.slow(Duration::from_millis(2));
+        site.images.hold_at(Some(16 << 20));
         site.verb("active").await?;
         site.progressed(4 * MIB).await?;
         site.images.down(true);
-        // Long enough for several attempts to fail; that nothing is left hanging is what the test is about.
-        tokio::time::sleep(Duration::from_secs(20)).await;
+        let begun = std::time::Instant::now();
+        while site.images.refused() < 4 {
+            ensure!(begun.elapsed() < PATIENCE, "it was not asked again");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        site.images.hold_at(None);
         site.images.down(false);
         site.settles_in("active").await?;
         let starts = site.images.starts();
@@ -204,7 +211,7 @@ async fn no_disk_matches_the_hints() -> Result<()> {
 async fn agent_killed_in_the_middle_is_a_failure() -> Result<()> {
     on_site(&[], async |site| {
         ready(site, 40).await?;
-        site.images.slow(Duration::from_millis(4));
+        site.images.hold_at(Some(20 << 20));
         site.verb("active").await?;
         site.progressed(8 * MIB).await?;
         site.machine.kill_agent()?;
@@ -270,7 +277,7 @@ async fn wrong_machine_at_the_known_address_is_refused() -> Result<()> {
 async fn abort_in_the_middle_of_a_write() -> Result<()> {
     on_site(&[], async |site| {
         ready(site, 40).await?;
-        site.images.slow(Duration::from_millis(4));
+        site.images.hold_at(Some(20 << 20));
         site.verb("active").await?;
         site.progressed(4 * MIB).await?;
         site.verb("abort").await?;
@@ -304,7 +311,7 @@ async fn medium_is_served(site: &Site) -> Result<bool> {
 
 async fn writing(site: &Site) -> Result<Image> {
     let image = ready(site, 40).await?;
-    site.images.slow(Duration::from_millis(4));
+    site.images.hold_at(Some(20 << 20));
     site.verb("active").await?;
     site.progressed(4 * MIB).await?;
     Ok(image)
@@ -325,7 +332,7 @@ async fn medium_of_a_flow_that_was_given_up_is_not_served_any_more() -> Result<(
         site.crash_conductor().await?;
         ensure!(!medium_is_served(site).await?, "the node's key is served again");
         site.bmc_faults().lock().unwrap().statuses.clear();
-        site.images.slow(Duration::ZERO);
+        site.images.hold_at(None);
         site.verb("active").await?;
         site.settles_in("active").await?;
         ensure!(site.node().await?["last_error"].is_null(), "last_error is kept");
@@ -406,7 +413,7 @@ async fn verbs_while_a_step_holds_the_node() -> Result<()> {
     on_site(&[], async |site| {
         ready(site, 12).await?;
         // The BMC refuses while the ramdisk is being booted: the node is held for a while.
-        site.bmc_faults().lock().unwrap().statuses.extend([503; 3]);
+        site.bmc_faults().lock().unwrap().statuses.extend([503; 400]);
         site.verb("active").await?;
         for verb in ["abort", "deleted", "active", "manage"] {
             let refused = site.verb(verb).await.expect_err("the node is held").to_string();
@@ -415,6 +422,7 @@ async fn verbs_while_a_step_holds_the_node() -> Result<()> {
         let power = json!({"target": "power off"});
         let refused = site.conductor.send("PUT", "/v1/nodes/desk/states/power", power).await;
         ensure!(refused.is_err(), "the power was switched under a flow");
+        site.bmc_faults().lock().unwrap().statuses.clear();
         site.settles_in("active").await?;
         ensure!(site.machine.power_ons() == 2, "booted {} times", site.machine.power_ons());
         Ok(())

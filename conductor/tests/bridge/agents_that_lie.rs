@@ -87,7 +87,7 @@ async fn another_certificate_is_refused_and_told() {
     let impostor = liar(address, json("{}"), false).await;
     site.until_counted("certificates_refused_total{reason=\"session\"}").await;
     let told = site.ironic.heartbeats();
-    assert!(site.bridge.log().contains("it shows certificate"), "{}", site.bridge.log());
+    until("its word", || site.bridge.log().contains("it shows certificate")).await;
     assert_eq!(site.ironic.heartbeats(), told);
     impostor.task.abort();
     until("the address", || std::net::TcpListener::bind(address).is_ok()).await;

@@ -22,7 +22,7 @@ async fn an_agent_that_prepares_is_not_announced_and_has_the_time_before_it_is()
     site.agent = Some(Agent::start(site.agent_address(), &directory, &site.ca(), None));
     until("the bridge's remark", || site.bridge.log().contains("its agent is not ready")).await;
     assert_eq!(site.ironic.look(|node| (node.heartbeats.len(), node.events.len())), (0, 0));
-    assert_eq!(site.agent().log().matches("PUT /v2/clock 200").count(), 1);
+    until("the clock", || site.agent().log().contains("PUT /v2/clock 200")).await;
     std::fs::write(gate, "").unwrap();
     site.ironic.first_heartbeat().await;
     // Once in each life.
@@ -68,9 +68,10 @@ async fn an_agent_that_is_gone_for_good_is_left_alone_until_somebody_asks_for_it
     // Its node is deployed. Nothing tells the bridge that the token is not needed any more.
     site.agent().stop();
     site.ironic.look(|node| node.state = "active".to_owned());
+    site.bridge.kill();
+    let nobody = TcpListener::bind(site.agent_address()).await.unwrap();
     site.restart_bridge();
     // A bridge that begins looks once.
-    let nobody = TcpListener::bind(site.agent_address()).await.unwrap();
     drop(nobody.accept().await.unwrap());
     drop(nobody);
     site.until_counted("nodes{phase=\"idle\"} 1").await;

@@ -68,6 +68,8 @@ async fn an_inspection_that_ironic_is_known_to_wait_for_is_made_once() {
 async fn a_node_that_ironic_does_not_wait_for_is_left_alone() {
     let site = Site::start(Mode::Relay, "available", None).await;
     site.ironic.look(|node| node.readable = true);
+    // Its first look is over.
+    until("lists", || site.ironic.look(|node| node.lists > 5)).await;
     site.until_counted("nodes{phase=\"idle\"} 1").await;
     let before = site.ironic.look(|node| node.lookups);
     site.ironic.look(|node| node.state = "clean wait".to_owned());

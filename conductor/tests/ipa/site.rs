@@ -80,7 +80,10 @@ impl Site {
 
     /// Ends the conductor as `kill -9` does, and starts another one on what it has stored.
     pub(crate) async fn crash(&mut self) {
-        self.conductor.take().unwrap().runtime.shutdown_background();
+        let runtime = self.conductor.take().unwrap().runtime;
+        // What a thread of it is doing ends first: two engines at once is not what a crash leaves behind.
+        let ended = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(60)));
+        ended.await.unwrap();
         self.conductor = Some(Conductor::start(&self.directory).await);
     }
 

@@ -166,10 +166,22 @@ impl FakeBmc {
         self.client_with(json!({}))
     }
 
-    /// Waits in milliseconds where a real BMC gets seconds.
+    /// Pauses for milliseconds where a real BMC gets seconds, and waits for what comes as long as for a real one.
     pub(super) fn client_with(&self, more: Value) -> Bmc {
-        let timing = Timing::default().divided_by(1000);
+        let real = Timing::default();
+        let timing = Timing {
+            hard_power: real.hard_power,
+            soft_power: real.soft_power,
+            media: real.media,
+            ..real.divided_by(1000)
+        };
         Bmc::with_timing("redfish", &self.driver_info(more), timing).expect("a valid driver_info")
+    }
+
+    /// Soon gives up waiting for what never comes.
+    pub(super) fn impatient_client(&self) -> Bmc {
+        let timing = Timing::default().divided_by(1000);
+        Bmc::with_timing("redfish", &self.driver_info(json!({})), timing).expect("a valid driver_info")
     }
 
     pub(super) fn requests(&self, method: &Method, path: &str) -> Vec<Seen> {

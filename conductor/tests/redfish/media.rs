@@ -53,7 +53,7 @@ async fn a_medium_that_stays_for_ever_is_an_error() {
         ..cd()
     }])
     .await;
-    let error = bmc.client().insert_media(URL).await.expect_err("never empty");
+    let error = bmc.impatient_client().insert_media(URL).await.expect_err("never empty");
     assert!(matches!(error.kind(), BmcErrorKind::Unmoved { .. }), "{error:?}");
     assert!(bmc.requests(&Method::POST, INSERT).is_empty());
 }
@@ -141,7 +141,7 @@ async fn eject_with_an_empty_object() {
 #[tokio::test]
 async fn accepted_and_never_inserted() {
     let bmc = with(vec![SlotModel { ignores: true, ..cd() }]).await;
-    let error = bmc.client().insert_media(URL).await.expect_err("never appears");
+    let error = bmc.impatient_client().insert_media(URL).await.expect_err("never appears");
     assert!(matches!(error.kind(), BmcErrorKind::Unmoved { .. }), "{error:?}");
     assert!(error.to_string().contains("can it reach the URL"), "{error}");
 }

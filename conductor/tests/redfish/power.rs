@@ -35,7 +35,7 @@ async fn a_transitional_state_is_not_known_and_is_waited_for() {
 #[tokio::test]
 async fn accepted_but_unmoved_names_the_bmc_and_the_state() {
     let bmc = FakeBmc::start(Model { power_stuck: true, ..Model::default() }).await;
-    let error = bmc.client().power_on().await.expect_err("never moves");
+    let error = bmc.impatient_client().power_on().await.expect_err("never moves");
     assert!(matches!(error.kind(), BmcErrorKind::Unmoved { .. }), "{error:?}");
     let text = error.to_string();
     for part in [bmc.address.to_string().as_str(), "power on", "power Off", "not power On"] {

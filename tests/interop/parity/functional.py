@@ -16,6 +16,8 @@ import unittest
 
 os.environ.setdefault("TEST_PORT", "9899")
 os.environ.setdefault("TEST_PORT_TLS", "9898")
+# A tenth of a second each: on a busy machine an agent in Python takes half a minute to start.
+os.environ.setdefault("IPA_WAIT_TRIES", "900")
 
 from ironic_python_agent import netutils  # noqa: E402
 

@@ -51,6 +51,8 @@ pub struct Disk {
     faults: Vec<Fault>,
     options: String,
     read_only: bool,
+    /// Bytes that it takes in a second at most.
+    rate: Option<u64>,
 }
 
 impl Disk {
@@ -64,6 +66,7 @@ impl Disk {
             faults: Vec::new(),
             options: String::new(),
             read_only: false,
+            rate: None,
         })
     }
 
@@ -142,6 +145,13 @@ impl Disk {
         self
     }
 
+    /// It takes so many bytes in a second at most: what is to be met in the middle has one.
+    #[must_use]
+    pub fn slow(mut self, bytes_per_second: u64) -> Self {
+        self.rate = Some(bytes_per_second);
+        self
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -195,6 +205,12 @@ impl Disk {
         if !self.faults.is_empty() {
             let rules: Vec<Value> = self.faults.iter().map(|fault| fault.rule()).collect();
             node = json!({"driver": "blkdebug", "image": node, "inject-error": rules});
+        }
+        if let Some(rate) = self.rate {
+            let group = format!("{}-rate", self.name);
+            let limits = json!({"qom-type": "throttle-group", "id": group, "limits": {"bps-write": rate}});
+            arguments.extend(["-object".to_owned(), limits.to_string()]);
+            node = json!({"driver": "throttle", "throttle-group": group, "file": node, "discard": "unmap"});
         }
         let node = json!({
             "driver": "raw", "node-name": self.name, "file": node, "discard": "unmap",

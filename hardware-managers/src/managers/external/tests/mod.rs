@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use tacit_model::ProgressUnit;
 
-use super::super::{Managers, StepContext, StepError, StepObserver, StepOutcome};
+use super::super::{Managers, StepContext, StepError, StepFamily, StepObserver, StepOutcome};
 use super::manager::Patience;
 
 /// A folder of programs, and another one for what they leave behind.
@@ -75,10 +75,10 @@ impl Folder {
     }
 }
 
-/// What is not there is not waited for long.
-pub(super) fn impatient() -> Patience {
-    let short = Duration::from_millis(700);
-    Patience { questions: short, initialize: short, plans: short }
+/// For what ends by itself, on a machine however busy.
+pub(super) fn patient() -> Patience {
+    let long = Duration::from_secs(60);
+    Patience { questions: long, initialize: long, plans: long }
 }
 
 pub(super) fn step(name: &str) -> Value {
@@ -135,7 +135,7 @@ pub(super) fn run_as(
     observer: &Observer,
 ) -> Result<StepOutcome, StepError> {
     let args: Map<String, Value> = args.as_object().unwrap().clone();
-    managers.run_step(step, &StepContext { node, ports: &json!([]), args: &args, observer })
+    managers.run_step(StepFamily::Clean, step, &StepContext { node, ports: &json!([]), args: &args, observer })
 }
 
 pub(super) fn run(managers: &Managers, step: &str) -> Result<StepOutcome, StepError> {
