@@ -117,6 +117,71 @@ async fn partly(site: &Site, refused: &LoopDisk) -> Result<()> {
     Ok(())
 }
 
+/// Somebody stops an erasure when one disk of two is done: that one's certificate is not lost, whenever the conductor
+/// dies.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_erased_is_certified_when_the_rest_is_stopped() -> Result<()> {
+    for crash in [false, true] {
+        let directory = tempfile::tempdir()?;
+        let other = LoopDisk::new(directory.path(), DISK)?;
+        // One disk after the other, and time enough to stop the second.
+        let arguments = &["--disk-erasure-concurrency", "1", "--erase-devices-iterations", "40"];
+        let mut site = Site::start_with(DISK, arguments, None, &[other.device()]).await?;
+        let result = stopped(&mut site, &other, crash).await;
+        if result.is_err() {
+            eprintln!("{}", site.logs());
+        }
+        result?;
+    }
+    Ok(())
+}
+
+async fn stopped(site: &mut Site, other: &LoopDisk, crash: bool) -> Result<()> {
+    site.verb("manage").await?;
+    site.settles_in("manageable").await?;
+    let steps = json!([{"interface": "deploy", "step": "erase_devices"}]);
+    site.conductor
+        .send("PUT", "/v1/nodes/desk/states/provision", json!({"target": "clean", "clean_steps": steps}))
+        .await?;
+    let first = overwritten(site, None).await?;
+    overwritten(site, Some(&first)).await?;
+    site.verb("abort").await?;
+    if crash {
+        site.crash_conductor().await?;
+    }
+    let node = site.settles_in("clean failed").await?;
+    let error = node["last_error"].as_str().unwrap_or_default();
+    ensure!(error.contains("aborted") && error.contains("erase_devices"), "{error}");
+    ensure!(!site.machine.is_on(), "the machine still runs");
+    let erasures = site.conductor.get("/v1/nodes/desk/erasures").await?;
+    let list = erasures["erasures"].as_array().context("no list")?;
+    ensure!(list.len() == 1, "{erasures:#}");
+    let certificate = &list[0]["certificate"];
+    ensure!(certificate["device"] == first && certificate["result"] == "proven", "{erasures:#}");
+    let disks = [&site.disk, other];
+    let done = disks.into_iter().find(|disk| disk.device().display().to_string() == first);
+    let bytes = done.context("a disk of the test")?.read(0, DISK as usize)?;
+    ensure!(bytes.iter().all(|byte| *byte == 0), "certified and not erased");
+    Ok(())
+}
+
+/// Waits until a disk is being written to, another one than `but`; returns its name.
+async fn overwritten(site: &Site, but: Option<&str>) -> Result<String> {
+    let started = std::time::Instant::now();
+    let mut after = 0;
+    while started.elapsed() < std::time::Duration::from_secs(60) {
+        let page = site.conductor.get(&format!("/v1/nodes/desk/events?after={after}&wait=5")).await?;
+        let progress = page["events"].as_array().into_iter().flatten().map(|event| &event["progress"]);
+        let begun = progress.filter(|progress| progress["stage"] != "begin");
+        let mut disks = begun.filter_map(|progress| progress["device"].as_str());
+        if let Some(disk) = disks.find(|disk| Some(*disk) != but) {
+            return Ok(disk.to_owned());
+        }
+        after = page["last"].as_u64().unwrap_or(after);
+    }
+    anyhow::bail!("no other disk than {but:?} is written to")
+}
+
 /// Another conductor's authority did not sign this.
 fn stranger_is_refused(site: &Site) -> Result<()> {
     let directory = tempfile::tempdir()?;

@@ -33,11 +33,13 @@ pub struct Issuer<'a> {
     pub step: &'a str,
     /// Class of the hardware manager whose step ran.
     pub manager: Option<&'a str>,
+    /// Id under which the agent ran it: what has the same was done together.
+    pub operation: &'a str,
 }
 
 /// One statement for each device that was erased, or of which metadata was removed. What was left alone, and what other
-/// steps prove, gets none. Shape: `kind`, `version`, `id`, `issued_at`, `issuer`, `node`, `step`, `manager`, and the members of
-/// [`Proof`].
+/// steps prove, gets none. Shape: `kind`, `version`, `id`, `issued_at`, `issuer`, `node`, `step`, `manager`, `operation`, and
+/// the members of [`Proof`].
 pub fn certificates(issuer: &Issuer<'_>, proofs: &[Proof]) -> Vec<Value> {
     // Other steps prove things as well: boot entries, arrays, files.
     let erases =
@@ -64,6 +66,7 @@ fn statement(issuer: &Issuer<'_>, proof: &Proof) -> Value {
         },
         "step": issuer.step,
         "manager": issuer.manager,
+        "operation": issuer.operation,
         "agent_version": fact("agent_version"),
     });
     let proof: Map<String, Value> = match serde_json::to_value(proof) {
@@ -82,7 +85,7 @@ mod tests {
 
     fn count(step: &str, standard: EraseStandard, result: ProofResult) -> usize {
         let node = Node::new("manual");
-        let issuer = Issuer { conductor: "c", node: &node, step, manager: None };
+        let issuer = Issuer { conductor: "c", node: &node, step, manager: None, operation: "o" };
         certificates(&issuer, &[Proof { standard, result, ..Proof::default() }]).len()
     }
 

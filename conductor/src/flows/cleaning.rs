@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tacit_model::{DevicePlan, PlanVerdict, Proof, ProofResult};
+use tacit_protocol::v2::Operation;
 
 use super::step_files;
 use super::steps::{Effect, Outcome, StepError, Work, done};
@@ -116,19 +117,14 @@ impl Work<'_> {
     pub(super) async fn clean_step(&self, step: &Map<String, Value>) -> Result<Outcome, StepError> {
         let mut params = self.clean_params()?;
         params.insert("step".into(), Value::Object(step.clone()));
-        let name = step.get("step").and_then(Value::as_str).unwrap_or_default();
+        let name = name_of(step);
         let allowance = step_files::allowance(&params).map_err(StepError::Refused)?.map(Arc::new);
         let operation = match self.operate("clean.execute_clean_step", params, allowance).await {
-            Ok(operation) => operation,
-            Err(StepError::Operation { command, error }) => {
+            Err(StepError::Operation { command, cancelled, error, .. }) => {
                 let certificates = self.certify(name, None, &error.proofs)?;
-                let error = StepError::Operation { command, error };
-                if certificates.is_empty() {
-                    return Err(error);
-                }
-                return Err(StepError::Partly { certificates, error: Box::new(error) });
+                return Err(StepError::Operation { command, cancelled, error, certificates });
             }
-            Err(error) => return Err(error),
+            answer => answer?,
         };
         let mut answer = operation.result.unwrap_or_default();
         let result = answer["clean_result"].take();
@@ -151,10 +147,29 @@ impl Work<'_> {
 
     /// What is to be stored with the node of a step's proofs.
     fn certify(&self, step: &str, manager: Option<&str>, proofs: &[Proof]) -> Result<Vec<Signed>, StepError> {
-        let issuer = Issuer { conductor: &self.engine.config.hostname, node: self.node, step, manager };
+        let operation = &self.flow.operation_id();
+        let issuer =
+            Issuer { conductor: &self.engine.config.hostname, node: self.node, step, manager, operation };
         let statements = certificates(&issuer, proofs);
         let signed: Result<_, PkiError> = statements.iter().map(|one| self.engine.pki.sign(one)).collect();
         signed.map_err(|error| StepError::Refused(chain(&error)))
+    }
+
+    /// The same of a step whose end nobody waited for.
+    pub(super) fn certify_late(
+        &self,
+        step: &Map<String, Value>,
+        operation: &Operation,
+    ) -> Result<Vec<Signed>, StepError> {
+        let name = name_of(step);
+        match (&operation.error, &operation.result) {
+            (Some(error), _) => self.certify(name, None, &error.proofs),
+            (None, Some(answer)) => {
+                let proofs = read::<Proof>(&answer["clean_result"], "proofs", name)?;
+                self.certify(name, answer["manager"].as_str(), &proofs)
+            }
+            (None, None) => Ok(Vec::new()),
+        }
     }
 
     /// `node` and `ports` as clean steps get them: with the knobs, without secrets.
@@ -164,6 +179,10 @@ impl Work<'_> {
         params["node"]["driver_info"] = for_agent(self.node).into();
         Ok(params)
     }
+}
+
+fn name_of(step: &Map<String, Value>) -> &str {
+    step.get("step").and_then(Value::as_str).unwrap_or_default()
 }
 
 fn read<T: serde::de::DeserializeOwned>(

@@ -13,32 +13,35 @@ use super::events::unix_now;
 use super::login::Login;
 use super::plan::{FlowKind, FlowRecord, FlowStep, StepState};
 use super::steps::{Effect, Outcome, StepError, Work};
-use crate::agents::AgentClient;
-use crate::bmc::{BootTarget, PowerState};
+use crate::bmc::PowerState;
 use crate::chain::chain;
 use crate::node::Node;
 use crate::states::{Event, Position, ProvisionState, next};
 use crate::store::{NewHistory, Severity, StoreError, Tx, now_iso};
 
 mod guard;
+mod release;
 
 pub(super) use guard::{caught, drive, until_stored};
+use release::let_go;
 
 async fn follow(engine: &Arc<Engine>, id: Uuid, cancel: &CancellationToken) -> Result<(), StoreError> {
     let login = Login::default();
     loop {
         let Some((node, flow)) = begin_step(engine, id)? else { return Ok(()) };
+        let work = Work { engine, node: &node, flow: &flow, login: &login };
+        // Read now: a node that is deleted meanwhile takes it along.
+        let boot = engine.boot_record(id)?;
         if flow.abandoned.is_some() {
-            return let_go(engine, &node, &flow, &login).await;
+            return let_go(&work, boot.as_ref()).await;
         }
         let Some(record) = flow.step() else { return finish(engine, &node, &flow) };
         if record.step.waits_for_agent() {
             login.leave();
         }
-        let work = Work { engine, node: &node, flow: &flow, login: &login };
         let result = tokio::select! {
             result = work.run(&record.step) => result,
-            () = cancel.cancelled() => return let_go(engine, &node, &flow, &login).await,
+            () = cancel.cancelled() => return let_go(&work, boot.as_ref()).await,
         };
         match result {
             Ok(outcome) => end_step(engine, id, outcome)?,
@@ -155,7 +158,7 @@ fn apply(tx: &Tx<'_>, node: &mut Node, flow: &mut FlowRecord, effect: Effect) ->
             flow.add_clean_steps(offered);
         }
         Effect::Erased(certificates) => {
-            certificates.iter().try_for_each(|certificate| tx.add_erasure(node.uuid, certificate))?;
+            tx.add_erasures(node.uuid, &certificates)?;
         }
         Effect::InstanceForgotten => {
             node.instance_info = Map::new();
@@ -215,8 +218,8 @@ fn fail(engine: &Engine, id: Uuid, error: &StepError) -> Result<(), StoreError> 
         record.finished_at = Some(unix_now());
         let name = record.step.name();
         let cleaning = matches!(record.step, FlowStep::CleanStep { .. });
-        if let StepError::Partly { certificates, .. } = error {
-            certificates.iter().try_for_each(|certificate| tx.add_erasure(id, certificate))?;
+        if let StepError::Operation { certificates, .. } = error {
+            tx.add_erasures(id, certificates)?;
         }
         abandon(tx, engine, &mut node, &mut flow, Event::Fail, format!("{name}: {reason}"))?;
         if cleaning {
@@ -256,67 +259,11 @@ pub(super) fn abandon(
     tx.put_doc(FLOW_DOC, node.uuid, flow)
 }
 
-/// Stops what the agent may still do, powers the machine off and takes the medium out; then the node is free.
-async fn let_go(
-    engine: &Arc<Engine>,
-    node: &Node,
-    flow: &FlowRecord,
-    login: &Login,
-) -> Result<(), StoreError> {
-    let (mut power, mut kept) = (None, None);
-    if flow.kind != FlowKind::Verify {
-        if let Some(boot) = engine.boot_record(node.uuid)?
-            && let Ok(client) = AgentClient::of_boot(&engine.pki, &boot)
-            && let Err(error) = client.cancel(&flow.operation_id()).await
-        {
-            tracing::debug!(node = %node.uuid, error = chain(&error), "no operation to cancel on the agent");
-        }
-        match release_machine(node, login).await {
-            Ok(()) => power = Some(PowerState::Off),
-            Err(error) => {
-                tracing::warn!(node = %node.uuid, error, "machine could not be let go");
-                let words = format!("machine could not be let go, it may still run: {error}");
-                engine.tell(node, "message", None, Some(words.clone()));
-                kept = Some(words);
-            }
-        }
-        engine.withdraw_medium(node.uuid);
-    }
-    let node = engine.store.transact(|tx| {
-        let Some(mut node) = tx.node(node.uuid)? else { return Ok(None) };
-        if let Some(state) = power {
-            set_power(&mut node, state);
-        }
-        apply_medium_gone(tx, &mut node)?;
-        if let Some(event) = kept {
-            let event_type = event_type(flow.kind).into();
-            tx.add_history(node.uuid, NewHistory { severity: Severity::Error, event_type, event })?;
-        }
-        node.reservation = None;
-        node.clean_step = Map::new();
-        node.deploy_step = Map::new();
-        tx.delete_doc(FLOW_DOC, node.uuid)?;
-        tx.save_node(&mut node)?;
-        Ok::<_, StoreError>(Some(node))
-    })?;
-    if let Some(node) = node {
-        engine.tell(&node, "state", None, None);
-    }
-    Ok(())
-}
-
 fn apply_medium_gone(tx: &Tx<'_>, node: &mut Node) -> Result<(), StoreError> {
     tx.delete_doc(BOOT_DOC, node.uuid)?;
     tx.delete_doc(IPA_DOC, node.uuid)?;
     node.driver_internal_info.remove("agent_url");
     Ok(())
-}
-
-async fn release_machine(node: &Node, login: &Login) -> Result<(), String> {
-    let bmc = login.bmc(node).map_err(|error| chain(&error))?;
-    bmc.power_off().await.map_err(|error| chain(&error))?;
-    bmc.eject_media().await.map_err(|error| chain(&error))?;
-    bmc.set_boot(BootTarget::Hdd, false).await.map_err(|error| chain(&error))
 }
 
 /// Moves the node where the table says; a `Wait` or `Resume` that does not apply leaves it where it is.

@@ -74,19 +74,23 @@ pub(super) enum StepError {
     #[error("no agent answered at {address} within {} s of power-on ({medium}); the last attempt: {last}",
             .waited.as_secs())]
     NoAgent { address: std::net::SocketAddr, waited: Duration, medium: String, last: String },
-    #[error("{command} failed on the agent: {error}; {}", disk_words(&.error.disk))]
-    Operation { command: String, error: Box<OperationError> },
+    /// It failed or was stopped. `certificates` are of the devices that were erased all the same.
+    #[error("{command} {} on the agent: {error}; {}{}", how(*.cancelled), disk_words(&.error.disk),
+            certified(.certificates))]
+    Operation { command: String, cancelled: bool, error: Box<OperationError>, certificates: Vec<Signed> },
     #[error("the machine was started again since its agent first answered: what it did before is lost")]
     Rebooted,
-    #[error("{command} was cancelled on the agent")]
-    Cancelled { command: String },
-    /// Some devices of a step failed, others were erased all the same.
-    #[error("devices erased all the same, and certified: {}", .certificates.len())]
-    Partly {
-        certificates: Vec<Signed>,
-        #[source]
-        error: Box<Self>,
-    },
+}
+
+fn how(cancelled: bool) -> &'static str {
+    if cancelled { "was stopped" } else { "failed" }
+}
+
+fn certified(certificates: &[Signed]) -> String {
+    match certificates.len() {
+        0 => String::new(),
+        count => format!("; devices erased all the same, and certified: {count}"),
+    }
 }
 
 fn disk_words(disk: &tacit_protocol::error::DiskState) -> &'static str {
@@ -230,8 +234,10 @@ impl Work<'_> {
         let command = command.to_owned();
         match (operation.state, operation.error.clone()) {
             (OperationState::Succeeded, _) => Ok(operation),
-            (OperationState::Cancelled, _) => Err(StepError::Cancelled { command }),
-            (_, Some(error)) => Err(StepError::Operation { command, error: Box::new(error) }),
+            (state, Some(error)) => {
+                let cancelled = state == OperationState::Cancelled;
+                Err(StepError::Operation { command, cancelled, error: error.into(), certificates: vec![] })
+            }
             (state, None) => {
                 Err(StepError::Refused(format!("{command} ended as {state:?} without an error")))
             }

@@ -1,6 +1,7 @@
 //! Certificates of erasure. They are never changed and never trimmed, and outlive their node.
 
 use rusqlite::params;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::Tx;
@@ -11,17 +12,30 @@ use crate::pki::Signed;
 const ERASURE: &str = "certificate of erasure";
 
 impl Tx<'_> {
-    pub fn add_erasure(&self, node: Uuid, certificate: &Signed) -> Result<(), StoreError> {
-        self.change(
-            "storing a certificate of erasure",
-            "INSERT INTO erasures (node, record) VALUES (?1, ?2)",
-            params![key(node), text(ERASURE, certificate)?],
-        )?;
-        Ok(())
+    /// Stores certificates; how an operation ended may be read twice, what is known of its devices stays as it is.
+    /// Returns how many are new.
+    pub fn add_erasures(&self, node: Uuid, certificates: &[Signed]) -> Result<usize, StoreError> {
+        let known: Vec<_> = self.erasures(node)?.iter().map(subject).collect();
+        let mut added = 0;
+        for certificate in certificates.iter().filter(|new| !known.contains(&subject(new))) {
+            self.change(
+                "storing a certificate of erasure",
+                "INSERT INTO erasures (node, record) VALUES (?1, ?2)",
+                params![key(node), text(ERASURE, certificate)?],
+            )?;
+            added += 1;
+        }
+        Ok(added)
     }
 
     /// Certificates of a node, oldest first; also of one that is forgotten.
     pub fn erasures(&self, node: Uuid) -> Result<Vec<Signed>, StoreError> {
         self.records(ERASURE, "SELECT record FROM erasures WHERE node = ?1 ORDER BY id", [key(node)])
     }
+}
+
+/// What a certificate speaks of: the operation in which it was done, and the device.
+fn subject(certificate: &Signed) -> [Value; 2] {
+    let statement = certificate.statement().unwrap_or_default();
+    ["operation", "device"].map(|member| statement[member].clone())
 }
