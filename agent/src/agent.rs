@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::commands::{ImagingHardwareManager, RescuePaths};
+use crate::init;
 use crate::ipa::IpaFace;
 use crate::jobs::{EventLog, JobContext, Jobs, Journal, JournalError};
 use crate::logging::LogRing;
@@ -118,10 +119,18 @@ impl Agent {
         let events = Arc::new(EventLog::new(boot_id.clone()));
         let journal = Journal::new(&options.state_dir, &boot_id)?;
         let machine = Machine::new(Roots::default(), options.disks);
+        let access = Access::new(&options.state_dir, &boot_id, options.token);
+        // Before anybody hears what was interrupted: who tries again would share the disk with it. A closed agent
+        // writes nothing more, and what runs beside it is somebody else's.
+        if access.closed().borrow().is_none() {
+            if let Err(error) = tacit_hardware::end_strays(init::is_supervised().then_some(1)) {
+                tracing::error!("{error}");
+            }
+        }
         Ok(Arc::new_cyclic(|agent: &Weak<Self>| Self {
             node_uuid: options.node_uuid,
             managers: managers(&machine, agent.clone(), options.hardware_managers),
-            access: Access::new(&options.state_dir, &boot_id, options.token),
+            access,
             rescue: options.rescue,
             boot_id,
             machine,

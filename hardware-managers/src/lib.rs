@@ -21,6 +21,7 @@ mod managers;
 mod partitions;
 mod program;
 mod raid;
+mod strays;
 mod wipe;
 
 pub use boot::{
@@ -44,4 +45,5 @@ pub use managers::{
     IntelCnaHardwareManager, InventoryPart, Managers, MellanoxDeviceHardwareManager, RemoteFile, Route,
     StepContext, StepError, StepFamily, StepObserver, StepOutcome, SupportLevel,
 };
+pub use strays::{StraysRemain, end_strays};
 pub use wipe::SkipList;

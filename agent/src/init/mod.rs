@@ -15,3 +15,4 @@ mod uevents;
 pub(crate) use file_systems::load_file_systems;
 pub(crate) use network::{all_links_down, with_links_up};
 pub(crate) use start::run;
+pub(crate) use supervise::is_supervised;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, wait};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getppid};
 
 use super::console::say;
 use super::start::DEVICES_READY;
@@ -31,6 +31,11 @@ pub(super) fn supervise(arguments: &[&OsStr], mut process_start: f64) -> ! {
         std::thread::sleep(SHORT_LIFE.saturating_sub(begun.elapsed()));
         process_start = uptime();
     }
+}
+
+/// Whether this process is the agent that [`supervise`] runs: the first process starts no other program.
+pub(crate) fn is_supervised() -> bool {
+    getppid() == Pid::from_raw(1) && std::env::var_os(STARTED_UPTIME_VARIABLE).is_some()
 }
 
 /// Reaps orphans only; for a ramdisk that has nothing to serve.

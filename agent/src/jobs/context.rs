@@ -83,13 +83,15 @@ impl JobContext {
     ///
     /// # Errors
     ///
-    /// When the journal cannot be written: then nothing may be written to the disk either, now or later, and the
-    /// operation ends with this error.
+    /// When the journal cannot be written, or a program of an earlier operation may be writing: then nothing may be
+    /// written to the disk, now or later, and the operation ends with this error.
     pub fn touch_disk(&self) -> Result<(), CommandError> {
         self.touched.get_or_init(|| self.journal_touch()).clone()
     }
 
     fn journal_touch(&self) -> Result<(), CommandError> {
+        tacit_hardware::end_strays(None)
+            .map_err(|error| CommandError::execution(error.to_string()).with_retry(true))?;
         self.jobs.upgrade().map_or(Ok(()), |jobs| jobs.mark_disk_touched(&self.id))
     }
 

@@ -93,24 +93,47 @@ run_step) echo '{"message":"progress","stage":"'"$2"'","device":"/dev/sda","done
 esac
 "#;
 
+/// Starts `step` of [`SLOW`], and waits until it tells how far it is.
+fn begin(agent: &TestAgent, step: &str) {
+    let node = json!({"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"});
+    let step = json!({"step": step, "interface": "deploy"});
+    let params = json!({"step": step, "node": node, "ports": []});
+    let request = json!({"command": "clean.execute_clean_step", "params": params});
+    assert_eq!(agent.put("/v2/operations/slow", &request).status, 201);
+    let mut after = 0;
+    loop {
+        let page = agent.get(&format!("/v2/events?after={after}&wait=60")).json();
+        if page["events"].as_array().unwrap().iter().any(|event| event["kind"] == "progress") {
+            return;
+        }
+        after = page["last"].as_u64().unwrap();
+    }
+}
+
+#[test]
+fn what_a_manager_started_does_not_outlive_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = folder.path().join("pid");
+    // In a session of its own, as a daemon is.
+    let begun = format!("run_step) setsid sh -c 'echo $$ >{}; exec sleep 600' &", number.display());
+    let mut agent = TestAgent::start();
+    let waits = format!("until [ -s {} ]; do sleep 0.02; done; echo", number.display());
+    agent.add_manager("slow", &SLOW.replace("run_step) echo", &format!("{begun} {waits}")));
+    begin(&agent, "change");
+    agent.kill_and_restart();
+    assert_eq!(agent.get("/v2/operations/slow").json()["state"], "failed");
+    let stat = format!("/proc/{}/stat", std::fs::read_to_string(&number).unwrap().trim());
+    // Whoever inherited it may not have waited for it yet.
+    let stat = std::fs::read_to_string(stat).unwrap_or_else(|_| "(gone) X".into());
+    assert!(stat.rsplit_once(')').unwrap().1.trim_start().starts_with(['Z', 'X']), "{stat}");
+}
+
 #[test]
 fn only_a_step_that_may_write_leaves_a_disk_in_doubt() {
     for (step, disk) in [("look", "untouched"), ("change", "not-bootable")] {
         let mut agent = TestAgent::start();
         agent.add_manager("slow", SLOW);
-        let node = json!({"uuid": "1be26c0b-03f2-4d2e-ae87-c02d7f33c123"});
-        let step = json!({"step": step, "interface": "deploy"});
-        let params = json!({"step": step, "node": node, "ports": []});
-        let request = json!({"command": "clean.execute_clean_step", "params": params});
-        assert_eq!(agent.put("/v2/operations/slow", &request).status, 201);
-        let mut after = 0;
-        loop {
-            let page = agent.get(&format!("/v2/events?after={after}&wait=60")).json();
-            if page["events"].as_array().unwrap().iter().any(|event| event["kind"] == "progress") {
-                break;
-            }
-            after = page["last"].as_u64().unwrap();
-        }
+        begin(&agent, step);
         agent.kill_and_restart();
         let operation = agent.get("/v2/operations/slow").json();
         assert_eq!(operation["error"]["disk"], disk, "{operation}");

@@ -15,6 +15,8 @@ pub(super) enum Fault {
     TimedOut(Duration),
     #[error("it closed its output and did not end within {} s, and was killed", .0.as_secs())]
     Lingered(Duration),
+    #[error("killed and not gone, as when a disk does not answer: processes {0}")]
+    Stays(String),
     #[error("it ended with {0}")]
     Ended(ExitStatus),
     #[error("it ended without an answer")]

@@ -14,6 +14,7 @@ use tacit_blockdev::{Confinement, confine};
 use super::fault::Fault;
 use super::lines::{Line, Lines};
 use super::session::Session;
+use crate::strays;
 
 /// A line of output; the inventory of a large machine is a tenth of it.
 pub(super) const LINE_LIMIT: usize = 1 << 20;
@@ -75,14 +76,14 @@ pub(super) fn run(
     last_words: &mut Option<String>,
 ) -> Result<End, Fault> {
     let mut command = Command::new(errand.program);
-    let marker = Session::marker();
+    let (variable, mark) = strays::mark();
     command
         .args(&errand.arguments)
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", "/")
-        .env(marker.0, &marker.1)
+        .env(variable, &mark)
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -90,7 +91,7 @@ pub(super) fn run(
     confine(&mut command, Confinement { address_space_bytes: MEMORY_BYTES, open_files: OPEN_FILES });
     let mut child = start(&mut command)?;
     let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let session = Session::of(child, marker);
+    let session = Session::of(child, mark);
     let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
         return Err(Fault::Pipe(io::Error::other("a pipe is missing")));
     };
@@ -166,7 +167,7 @@ impl Talk<'_> {
             let exited = session.has_exited().map_err(Fault::Pipe)?;
             if exited && self.stdout.is_some() {
                 // Whatever else holds the pipe is not what was started; what it wrote until now is taken.
-                session.kill_others();
+                session.kill_all()?;
                 self.read(listener)?;
             }
             if exited {
@@ -186,7 +187,7 @@ impl Talk<'_> {
             }
         }
         self.read_log()?;
-        let status = session.end().map_err(Fault::Pipe)?;
+        let status = session.end()?;
         let stop_asked = !matches!(stopping, Stopping::No);
         Ok(End { status, half_line: !self.lines.rest().is_empty(), stop_asked })
     }
