@@ -61,7 +61,7 @@ impl Family {
         }
         let observer = Observer { call, step: name };
         let context = StepContext { node, ports, args: &args, observer: &observer };
-        let outcome = call.agent.managers.run_step(name, &context).map_err(|error| {
+        let outcome = call.agent.managers.run_step(self.steps, name, &context).map_err(|error| {
             // A step of our own tells more than the dispatch between us can carry.
             call.job.take_failure().unwrap_or_else(|| from_step(name, &error))
         })?;

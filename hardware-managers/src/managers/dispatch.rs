@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
-use tacit_model::Step;
+use serde_json::{Map, Value};
+use tacit_model::{DevicePlan, Step};
 
+use super::complete::check_complete;
 use super::error::StepError;
 use super::loaded::{BrokenManager, Loader, node_names};
-use super::manager::{HardwareManager, StepContext, StepFamily};
-use super::offers::{may_run, without_duplicates};
+use super::manager::{HardwareManager, StepContext, StepFamily, unsupported};
+use super::offers::{ERASE_STEPS, without_duplicates};
 use crate::machine::Machine;
 
 /// Key of the node's `driver_info` with names of managers that may be missing although they are in the ramdisk.
@@ -88,21 +89,35 @@ impl Managers {
         &self.loader.loaded().broken
     }
 
-    /// Runs a step at the best manager that has it, and that may.
+    /// Runs a step at the manager that it is listed at in this family, and at no other. One that nobody lists there is
+    /// run by the best built-in manager that has it: IPA's callers may name any.
     ///
     /// # Errors
     ///
     /// [`StepError::NoManager`] when nobody has it, [`StepError::Failed`] when a manager is broken,
-    /// [`StepError::Unlisted`] when a filter of devices failed while the step ran, else what the manager returned.
-    pub fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<StepOutcome, StepError> {
-        self.ready(context.node)?;
+    /// [`StepError::Erase`] when one from outside erased without a proof for each device, [`StepError::Unlisted`] when a
+    /// filter of devices failed while the step ran, else what the manager returned or said of its steps.
+    pub fn run_step(
+        &self,
+        family: StepFamily,
+        step: &str,
+        context: &StepContext<'_>,
+    ) -> Result<StepOutcome, StepError> {
+        let listed = self.steps(family, context.node, context.ports)?;
+        let has_it = |steps: &Vec<Step>| steps.iter().any(|known| known.step == step);
+        let class = listed.iter().find(|(_, steps)| has_it(steps)).map(|(class, _)| class);
         // Of an earlier look at the devices, which concerns nobody any more.
         self.loader.take_faults();
         let outcome = self.loader.first(step, |manager| {
-            if !may_run(manager, step, context.node) {
-                return Err(super::manager::unsupported(manager.name(), step));
+            if !class.map_or(manager.is_built_in(), |class| manager.class() == class) {
+                return Err(unsupported(manager.name(), step));
             }
+            let replaces = !manager.is_built_in() && ERASE_STEPS.contains(&step) && !context.dry_run()?;
+            let planned = replaces.then(|| self.own_plan(step, context)).transpose()?;
             let result = manager.run_step(step, context)?;
+            if let Some(planned) = planned {
+                check_complete(manager.name(), planned, &result)?;
+            }
             Ok(StepOutcome { manager: manager.name().to_owned(), result })
         })?;
         match self.loader.take_faults().as_slice() {
@@ -114,6 +129,18 @@ impl Managers {
                 touched: !matches!(context.dry_run(), Ok(true)),
             }),
         }
+    }
+
+    /// What the agent's own step of this name would do: each device that there is, and whether it would be left alone.
+    fn own_plan(&self, step: &str, context: &StepContext<'_>) -> Result<Vec<DevicePlan>, StepError> {
+        let args = Map::from_iter([("dry_run".to_owned(), Value::Bool(true))]);
+        let context = StepContext { args: &args, ..*context };
+        let planned = self.loader.first(step, |manager| match manager.is_built_in() {
+            true => manager.run_step(step, &context),
+            false => Err(unsupported(manager.name(), step)),
+        })?;
+        Vec::deserialize(&planned["plan"])
+            .map_err(|error| StepError::configuration(format!("{step}: which devices there are: {error}")))
     }
 
     /// IPA's `dispatch_to_managers`: the best manager that has the method.

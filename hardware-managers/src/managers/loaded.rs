@@ -88,7 +88,7 @@ fn load(candidates: &[Arc<dyn HardwareManager>], folder: Option<&std::path::Path
         loaded.broken = broken;
     }
     found.retain(|(level, _)| *level > SupportLevel::None);
-    // Among equals by class name, as with steps of the same priority: who offers a step is to be who runs it.
+    // Among equals by class name, as with steps of the same priority.
     found.sort_by(|(a_level, a), (b_level, b)| b_level.cmp(a_level).then_with(|| a.class().cmp(b.class())));
     for (level, manager) in found {
         match manager.initialize() {

@@ -1,6 +1,7 @@
 //! Hardware managers: what they must offer, and who is asked for what (IPA contract §4).
 
 mod cna;
+mod complete;
 mod devices;
 mod dispatch;
 mod error;

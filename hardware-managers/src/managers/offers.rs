@@ -9,15 +9,16 @@ use tacit_model::Step;
 use super::loaded::node_names;
 use super::manager::{HardwareManager, SupportLevel};
 
-/// Steps whose proof is the agent's own.
-const ERASE_STEPS: [&str; 3] = ["erase_devices", "erase_devices_metadata", "erase_devices_express"];
+/// Steps that erase every device there is, and whose proofs are the agent's own.
+pub(super) const ERASE_STEPS: [&str; 3] =
+    ["erase_devices", "erase_devices_metadata", "erase_devices_express"];
 
 /// Key of the node's `driver_info` with names of managers from outside that may take the place of an erase step.
 const MAY_ERASE: &str = "agent_hardware_managers_may_erase";
 
 /// Whether this manager's step of that name counts. One from outside never takes the place of an erase step, unless
 /// the node names it.
-pub(super) fn may_run(manager: &dyn HardwareManager, step: &str, node: &Value) -> bool {
+fn may_run(manager: &dyn HardwareManager, step: &str, node: &Value) -> bool {
     manager.is_built_in() || !ERASE_STEPS.contains(&step) || node_names(node, MAY_ERASE, manager.name())
 }
 

@@ -17,6 +17,8 @@ struct Fake {
     class: &'static str,
     level: SupportLevel,
     steps: Vec<(&'static str, i32)>,
+    /// That its steps are for.
+    family: StepFamily,
     outcome: Result<Value, StepError>,
 }
 
@@ -32,6 +34,9 @@ impl HardwareManager for Fake {
     }
     fn evaluate_hardware_support(&self) -> SupportLevel {
         self.level
+    }
+    fn steps(&self, family: StepFamily, _: &Value, _: &Value) -> Result<Vec<Step>, StepError> {
+        Ok(if family == self.family { self.clean_steps() } else { Vec::new() })
     }
     fn clean_steps(&self) -> Vec<Step> {
         self.steps
@@ -65,12 +70,13 @@ impl StepObserver for Deaf {
 
 fn fake(class: &'static str, level: SupportLevel, steps: &[(&'static str, i32)]) -> Fake {
     let outcome = Err(StepError::Unsupported { manager: class.into(), step: "any".into() });
-    Fake { class, level, steps: steps.to_vec(), outcome }
+    Fake { class, level, steps: steps.to_vec(), family: StepFamily::Clean, outcome }
 }
 
 fn run(managers: &Managers) -> Result<StepOutcome, StepError> {
     let (node, args) = (json!({}), Map::new());
-    managers.run_step("any", &StepContext { node: &node, ports: &node, args: &args, observer: &Deaf })
+    let context = StepContext { node: &node, ports: &node, args: &args, observer: &Deaf };
+    managers.run_step(StepFamily::Clean, "any", &context)
 }
 
 fn by(manager: &str, result: Value) -> Result<StepOutcome, StepError> {
@@ -102,18 +108,32 @@ fn best_manager_that_has_the_step_runs_it() {
     let vendor = Fake { outcome: Err(failing.clone()), ..fake("V", SupportLevel::Mainline, &[]) };
     assert_eq!(run(&Managers::new(vec![Arc::new(generic), Arc::new(vendor)])), Err(failing));
 
-    // Of equals, the one whose step is listed.
-    let equal = |class| {
-        Arc::new(Fake { outcome: Ok(json!(class)), ..fake(class, SupportLevel::Generic, &[("any", 0)]) })
-    };
-    let managers = Managers::new(vec![equal("C"), equal("B")]);
-    let steps = managers.steps(StepFamily::Clean, &json!({}), &json!([])).unwrap();
-    assert_eq!((steps["B"].len(), steps["C"].len()), (1, 0));
-    assert_eq!(run(&managers), by("B", json!("B")));
-
     let error = run(&Managers::new(vec![Arc::new(fake("G", SupportLevel::Generic, &[]))])).unwrap_err();
     assert_eq!((error.class(), error.code()), ("HardwareManagerMethodNotFound", 500));
     assert!(error.details().contains("any"));
+}
+
+#[test]
+fn the_step_that_is_listed_is_the_one_that_is_run() {
+    let of = |class, level, family, priority| {
+        let outcome = Ok(json!(class));
+        Arc::new(Fake { outcome, family, ..fake(class, level, &[("any", priority)]) })
+    };
+    let (clean, service) = (StepFamily::Clean, StepFamily::Service);
+    let (generic, mainline) = (SupportLevel::Generic, SupportLevel::Mainline);
+    for (managers, listed) in [
+        ([of("B", generic, clean, 0), of("C", generic, clean, 0)], "B"),
+        // Priority counts for more than the name, and only what is listed in the family counts at all.
+        ([of("B", generic, clean, 0), of("C", generic, clean, 1)], "C"),
+        ([of("C", generic, clean, 0), of("B", mainline, service, 9)], "C"),
+        ([of("C", generic, clean, 9), of("B", mainline, clean, 0)], "B"),
+    ] {
+        let managers = Managers::new(managers.map(|manager| manager as Arc<dyn HardwareManager>).into());
+        let steps = managers.steps(clean, &json!({}), &json!([])).unwrap();
+        let classes = steps.iter().filter(|(_, steps)| !steps.is_empty()).map(|(class, _)| class);
+        assert_eq!(classes.collect::<Vec<_>>(), [listed]);
+        assert_eq!(run(&managers), by(listed, json!(listed)));
+    }
 }
 
 #[test]

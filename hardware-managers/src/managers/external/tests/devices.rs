@@ -4,9 +4,10 @@ use std::fs;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tacit_model::ProofResult;
 
-use super::super::super::{GenericHardwareManager, Managers};
-use super::{Folder, Observer, run_as};
+use super::super::super::{GenericHardwareManager, Managers, StepError};
+use super::{Folder, Observer, run_as, step_with};
 use crate::machine::{Machine, Roots};
 
 const MIB: u64 = 1 << 20;
@@ -150,5 +151,57 @@ fn disks_that_only_a_program_knows() {
         let managers = folder.managers();
         managers.attach(&machine);
         assert_eq!(machine.disks().len(), expected);
+    }
+}
+
+#[test]
+fn who_erases_in_our_place_accounts_for_every_disk() {
+    let bench = Bench::new(&json!({}), "");
+    let [a, b] = &bench.disks;
+    let proof = |device: &str, result: &str| {
+        json!({"device": device, "serial": null, "model": null, "method": "vendor-erase", "standard": "purge",
+            "actions": ["it is cold"], "verification": ["read back"], "result": result})
+    };
+    let proven = |device: &str| proof(device, "proven");
+    let keeps = json!([{"name": b}]);
+    for (skip_list, proofs, failing) in [
+        (json!(null), vec![proven(b), proven(a)], None),
+        (json!(null), vec![proven(a)], Some((b.as_str(), "has no proof for it"))),
+        (json!(null), vec![proven(a), proven(b), proven(a)], Some((a, "more than one proof"))),
+        (json!(null), vec![proven(a), proven(b), proven("/dev/none")], Some(("/dev/none", "no such disk"))),
+        (
+            json!(null),
+            vec![proven(a), proof(b, "skipped")],
+            Some((b, "left it alone, and nothing of the node says so")),
+        ),
+        (keeps.clone(), vec![proven(a), proof(b, "skipped")], None),
+        (keeps, vec![proven(a)], Some((b, "has no proof for it"))),
+    ] {
+        let step = step_with("erase_devices_metadata", &json!({"destructive": true}));
+        let steps = json!({"message": "steps", "steps": [step]});
+        let answer = json!({"message": "result", "step": "erase_devices_metadata", "proofs": proofs});
+        let description = json!({"message": "description", "protocol": 1, "name": "vendor", "version": "2"});
+        bench
+            .folder
+            .described(&description, &format!("steps) echo '{steps}';;\nrun_step) echo '{answer}';;"));
+        let node = json!({"driver_info": {"agent_hardware_managers_may_erase": ["vendor"]},
+            "properties": {"skip_block_devices": skip_list}});
+        let observer = Observer::default();
+        let outcome = run_as(&bench.managers, "erase_devices_metadata", &node, &json!({}), &observer);
+        let Some((device, reason)) = failing else {
+            assert_eq!(outcome.unwrap().manager, "vendor");
+            continue;
+        };
+        let error = outcome.unwrap_err();
+        let StepError::Erase { failures, proofs, touched: true } = &error else { panic!("{error}") };
+        assert_eq!((failures.len(), failures[0].device.as_str()), (1, device));
+        assert!(failures[0].reason.contains(reason), "{error}");
+        // What is proven of the others stays proven.
+        assert_eq!(proofs.len(), 2);
+        let held = proofs.iter().filter(|proof| proof.result != ProofResult::Failed);
+        assert!(
+            held.clone().all(|proof| proof.device != device && proof.claimed_by.as_deref() == Some("vendor"))
+        );
+        assert_eq!(held.count(), if device == "/dev/none" { 2 } else { 1 });
     }
 }

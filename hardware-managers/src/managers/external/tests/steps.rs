@@ -171,8 +171,12 @@ impl HardwareManager for BuiltIn {
     fn deploy_steps(&self) -> Vec<tacit_model::Step> {
         Vec::new()
     }
-    fn run_step(&self, step: &str, _: &StepContext<'_>) -> Result<Value, StepError> {
-        Ok(json!(step))
+    fn run_step(&self, step: &str, context: &StepContext<'_>) -> Result<Value, StepError> {
+        if !context.dry_run()? {
+            return Ok(json!(step));
+        }
+        Ok(json!({"plan": [{"device": "/dev/sda", "serial": null, "model": null, "verdict": "erase",
+            "reasons": [], "methods": []}]}))
     }
 }
 
@@ -217,12 +221,16 @@ fn an_erase_step_is_not_replaced_unless_the_node_says_so() {
 }
 
 #[test]
-fn what_is_not_its_own_is_passed_on() {
+fn who_lists_a_step_runs_it_and_nobody_else() {
     let folder = answering(&json!([step("other")]), &json!({"message": "unsupported"}));
     let managers = Managers::with_external(vec![Arc::new(BuiltIn)], folder.path());
-    assert_eq!(run(&managers, "other").unwrap().manager, "built_in");
+    assert!(matches!(run(&managers, "other"), Err(StepError::NoManager { .. })));
+    // What nobody lists, only the agent itself may have.
     assert_eq!(run(&managers, "more").unwrap().manager, "built_in");
-    assert!(matches!(run(&folder.managers(), "other"), Err(StepError::NoManager { .. })));
+    let done = json!({"message": "result", "step": "x"});
+    let folder =
+        answering(&json!([{"step": "x", "interface": "deploy", "service": 0, "destructive": false}]), &done);
+    assert!(matches!(run(&folder.managers(), "x"), Err(StepError::NoManager { .. })));
 }
 
 #[test]
