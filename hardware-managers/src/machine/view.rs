@@ -10,6 +10,7 @@ use super::shown::Shown;
 use super::volumes::RootVolumes;
 use super::{accelerators, disks, eligibility, identity, interfaces, inventory, pci};
 use crate::hints::{RootDeviceError, Volumes, root_device_of};
+use crate::managers::DeviceKind;
 
 /// The machine: where its trees are, and which of its disks may be seen and touched.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +34,7 @@ impl Machine {
     }
 
     /// What is left of a list of devices when the hardware managers were asked (IPA contract §4.2).
-    pub(crate) fn filter<T>(&self, kind: crate::managers::DeviceKind, found: Vec<T>) -> Vec<T>
+    pub(crate) fn filter<T>(&self, kind: DeviceKind, found: Vec<T>) -> Vec<T>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
@@ -58,7 +59,7 @@ impl Machine {
 
     /// Network interfaces with hardware behind them, bonds and VLANs, without those that hardware managers hide.
     pub(crate) fn interfaces(&self) -> Vec<NetworkInterface> {
-        self.filter(crate::managers::DeviceKind::Interface, interfaces::list(&self.roots))
+        self.filter(DeviceKind::Interface, interfaces::list(&self.roots))
     }
 
     /// Graphics adapters and what else computes.
@@ -124,8 +125,8 @@ impl Machine {
 
     /// Disks that are there and report no size, as drives do that have failed. Slots without a medium are none.
     pub(crate) fn disks_without_size(&self) -> Vec<BlockDevice> {
-        let found = disks::without_size(&self.roots, self.only_disks.as_deref());
-        self.shown.disks(found, self.only_disks.is_some())
+        // A manager that tells the list of disks would tell all of it again.
+        self.filter(DeviceKind::Disk, disks::without_size(&self.roots, self.only_disks.as_deref()))
     }
 
     /// Facts by which a conductor recognises this machine (boot contract §E).

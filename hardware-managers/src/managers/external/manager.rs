@@ -17,7 +17,7 @@ use super::fault::Fault;
 use super::protocol::{Description, Message, OfferedStep, Request};
 use super::trust;
 
-/// Answers about devices that are kept; more devices than any machine has.
+/// Answers about devices that are kept from one time to the next; more devices than any machine has.
 const KEPT_ANSWERS: usize = 4096;
 /// Longest text of a progress report that is passed on, in bytes.
 const LONGEST_LABEL: usize = 128;
@@ -261,7 +261,12 @@ impl HardwareManager for ExternalHardwareManager {
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let keys: Vec<_> = devices.iter().map(|device| (kind, device.to_string())).collect();
-        let new: Vec<usize> = (0..devices.len()).filter(|&at| !known.contains_key(&keys[at])).collect();
+        let mut new: Vec<usize> = (0..devices.len()).filter(|&at| !known.contains_key(&keys[at])).collect();
+        if known.len() + new.len() > KEPT_ANSWERS {
+            // What is forgotten is asked about again: without an answer, a hidden device would be shown.
+            known.clear();
+            new = (0..devices.len()).collect();
+        }
         if !new.is_empty() {
             let devices = new.iter().map(|&at| devices[at].clone()).collect();
             let request = Request::FilterDevice { kind, devices };
@@ -274,15 +279,11 @@ impl HardwareManager for ExternalHardwareManager {
                 let text = format!("{} answers for {} devices", told.len(), new.len());
                 return Err(self.failed(&request, &Fault::Unusable(text)));
             }
-            if known.len() + told.len() > KEPT_ANSWERS {
-                known.clear();
-            }
             for (at, answer) in new.into_iter().zip(told) {
                 known.insert(keys[at].clone(), answer);
             }
         }
-        let gone = || unsupported(&self.description.name, "filter_device");
-        keys.iter().map(|key| known.get(key).cloned().ok_or_else(gone)).collect()
+        Ok(keys.iter().map(|key| known[key].clone()).collect())
     }
 
     fn inventory_part(&self, part: InventoryPart, found: &Value) -> Result<Value, StepError> {

@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tacit_model::ProofResult;
+use tacit_model::{BlockDevice, ProofResult};
 
-use super::super::super::{GenericHardwareManager, Managers, StepError};
+use super::super::super::{DeviceKind, GenericHardwareManager, Managers, StepError};
 use super::{Folder, Observer, run_as, step_with};
 use crate::machine::{Machine, Roots};
 
@@ -152,6 +152,37 @@ fn disks_that_only_a_program_knows() {
         managers.attach(&machine);
         assert_eq!(machine.disks().len(), expected);
     }
+}
+
+#[test]
+fn disks_without_a_size_are_the_kernel_s_whoever_tells_the_list_of_disks() {
+    let folder = Folder::new();
+    let told = json!({"message": "inventory", "part": "disks", "value": [{"name": "/dev/vendor0", "size": MIB,
+        "rotational": false}]});
+    let description = json!({"message": "description", "protocol": 1, "name": "vendor", "version": "2",
+        "inventory": ["disks"]});
+    folder.described(&description, &format!("inventory) echo '{told}';;"));
+    let dead = folder.witness("tree").join("sys/block/sda");
+    fs::create_dir_all(&dead).unwrap();
+    fs::write(dead.join("size"), "0\n").unwrap();
+    let machine = Machine::new(Roots::below(&folder.witness("tree")), None);
+    let managers = folder.managers();
+    managers.attach(&machine);
+    let names = |disks: Vec<BlockDevice>| disks.into_iter().map(|disk| disk.name).collect::<Vec<_>>();
+    assert_eq!(names(machine.disks()), ["/dev/vendor0"]);
+    assert_eq!(names(machine.disks_without_size()), ["/dev/sda"]);
+}
+
+#[test]
+fn what_is_hidden_stays_hidden_however_many_devices_come() {
+    // Hides all that it is asked about.
+    let cases = "filter_device) printf '{\"message\":\"devices\",\"devices\":['; grep -o '\"name\"' | \
+        sed -e 's/.*/{\"hide\":\"x\"},/' -e '$s/,$//' | tr -d '\\n'; echo ']}';;";
+    let bench = Bench::new(&json!({"filters": ["disk"]}), cases);
+    let device = |number: usize| json!({"name": format!("/dev/d{number}")});
+    assert_eq!(bench.machine.filter(DeviceKind::Disk, vec![device(0)]), Vec::<Value>::new());
+    assert_eq!(bench.machine.filter(DeviceKind::Disk, (0..4100).map(device).collect()), Vec::<Value>::new());
+    assert_eq!(bench.machine.filter(DeviceKind::Disk, vec![device(0)]), Vec::<Value>::new());
 }
 
 #[test]
