@@ -1,8 +1,11 @@
 //! What only the drive itself can tell, where sysfs does not: old controllers and kernels have no identification pages.
 
+use std::path::Path;
+
 use tacit_blockdev::{Access, Device};
 use tacit_model::BlockDevice;
 
+use super::patience::{self, PATIENCE};
 use super::roots::Roots;
 use crate::drives::{DriveFacts, DriveKind, identify};
 
@@ -15,12 +18,15 @@ pub(super) fn complete(roots: &Roots, disk: BlockDevice) -> BlockDevice {
     if !asks || kind == DriveKind::Plain {
         return disk;
     }
-    match Device::open(&roots.device_node(disk.name.as_ref()), Access::Read) {
-        Ok(device) => with_facts(disk, identify(&device, kind)),
-        Err(error) => {
+    let node = roots.device_node(disk.name.as_ref());
+    let question = move |node: &Path| Device::open(node, Access::Read).map(|device| identify(&device, kind));
+    match patience::answer(&node, PATIENCE, question) {
+        Some(Ok(facts)) => with_facts(disk, facts),
+        Some(Err(error)) => {
             tracing::debug!("{} cannot be asked for its serial: {error}", disk.name);
             disk
         }
+        None => disk,
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tacit_blockdev::{Mount, mounts, swaps};
 use tacit_model::BlockDevice;
 
+use super::patience::{self, PATIENCE};
 use super::roots::{Roots, link_name, names_in, read_text};
 use super::virtual_media::is_virtual_medium;
 
@@ -80,10 +81,10 @@ pub(super) fn reasons(
         reasons.push("its medium is removable".to_owned());
     }
     if is_virtual_medium(folder) {
+        // It is not read: its server may be gone.
         reasons.push("it is a virtual medium of the management controller".to_owned());
-    }
-    if (disk.removable || disk.tran.as_deref() == Some("usb")) && is_boot_medium(roots, disk) {
-        reasons.push("a ramdisk boots from it: it holds an ISO 9660 file system".to_owned());
+    } else if disk.removable || disk.tran.as_deref() == Some("usb") {
+        reasons.extend(boot_medium(roots, disk));
     }
     if disk.name.starts_with("/dev/md")
         && read_text(&folder.join("md/array_state")).as_deref() == Some("inactive")
@@ -116,11 +117,19 @@ fn is_partition_map(folder: &Path) -> bool {
         .unwrap_or(false)
 }
 
-fn is_boot_medium(roots: &Roots, disk: &BlockDevice) -> bool {
-    let mut descriptor = [0; 6];
-    File::open(roots.device_node(Path::new(&disk.name)))
-        .and_then(|node| node.read_exact_at(&mut descriptor, ISO_DESCRIPTOR))
-        .is_ok_and(|()| descriptor == *b"\x01CD001")
+/// Whether it can be booted from, as far as it answers.
+fn boot_medium(roots: &Roots, disk: &BlockDevice) -> Option<String> {
+    let read = |node: &Path| {
+        let mut descriptor = [0; 6];
+        File::open(node)
+            .and_then(|node| node.read_exact_at(&mut descriptor, ISO_DESCRIPTOR))
+            .is_ok_and(|()| descriptor == *b"\x01CD001")
+    };
+    match patience::answer(&roots.device_node(Path::new(&disk.name)), PATIENCE, read) {
+        Some(true) => Some("a ramdisk boots from it: it holds an ISO 9660 file system".to_owned()),
+        Some(false) => None,
+        None => Some(format!("it does not answer within {} s", PATIENCE.as_secs())),
+    }
 }
 
 /// Why an array is no target that was made with `is_root_volume` false, and the disks that it lies on.

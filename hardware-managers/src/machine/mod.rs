@@ -21,6 +21,7 @@ mod interfaces;
 mod inventory;
 mod lldp;
 mod numa;
+mod patience;
 mod pci;
 mod roots;
 mod shown;

@@ -76,14 +76,19 @@ fn small_read_only_removable_and_virtual_disks_are_not_eligible() {
     tree.link(&format!("sys/devices/{usb}/block/sdb/device"), &format!("sys/devices/{usb}"));
     let virtual_medium = ["its medium is removable", "it is a virtual medium of the management controller"];
     assert_eq!(disk(&tree, "sdb").ineligible, virtual_medium);
-    // A medium to boot from.
+    // A medium to boot from, of somebody else.
+    tree.write(&format!("sys/devices/{usb}/vendor"), "ACME\n");
+    tree.write(&format!("sys/devices/{usb}/model"), "Stick\n");
     let mut iso = vec![0; 16 * 2048 + 6];
     iso[16 * 2048..].copy_from_slice(b"\x01CD001");
     tree.write("dev/sdb", iso);
     assert_eq!(
-        disk(&tree, "sdb").ineligible.last().unwrap(),
-        "a ramdisk boots from it: it holds an ISO 9660 file system"
+        disk(&tree, "sdb").ineligible,
+        ["its medium is removable", "a ramdisk boots from it: it holds an ISO 9660 file system"]
     );
+    // The controller's is not read, since its server may be gone.
+    tree.write(&format!("sys/devices/{usb}/vendor"), "AMI\n");
+    assert_eq!(disk(&tree, "sdb").ineligible, virtual_medium);
     // The disk of a virtual machine calls itself virtual, too, and is none of the controller's.
     let scsi = "pci0000:00/0000:03:00.0/host0/target0:0:0/0:0:0:0";
     tree.block("sda", &format!("{scsi}/block/sda"), 16 * GIB, &[]);
@@ -105,6 +110,20 @@ fn small_read_only_removable_and_virtual_disks_are_not_eligible() {
         text.contains("/dev/sdb: its medium is removable") && text.contains("/dev/vdc: 1073741824 bytes"),
         "{text}"
     );
+}
+
+#[test]
+fn a_medium_that_does_not_answer_holds_up_nobody_and_is_not_taken() {
+    let tree = Tree::new();
+    let usb = "pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/host4/target4:0:0/4:0:0:0";
+    tree.block("sdb", &format!("{usb}/block/sdb"), 16 * GIB, &[]);
+    tree.link(&format!("sys/devices/{usb}/block/sdb/device"), &format!("sys/devices/{usb}"));
+    // Nobody ever opens the other end.
+    let made = std::process::Command::new("mkfifo").arg(tree.path("dev/sdb")).status().unwrap();
+    assert!(made.success());
+    for _ in 0..2 {
+        assert_eq!(disk(&tree, "sdb").ineligible, ["it does not answer within 5 s"]);
+    }
 }
 
 #[test]
