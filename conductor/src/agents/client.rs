@@ -37,6 +37,7 @@ pub struct AgentClient {
     pub(super) dialler: Dialler,
     idle: Arc<Mutex<Option<Sender>>>,
     pub(super) patience: Duration,
+    pub(super) boot_id: Option<String>,
 }
 
 impl AgentClient {
@@ -55,7 +56,7 @@ impl AgentClient {
     /// When no TLS can be set up with it. Nothing is dialled yet.
     pub fn pinning(pki: &Pki, address: SocketAddr, pinned: &CertificateDer<'_>) -> Result<Self, AgentError> {
         let dialler = Dialler::new(address, pki.client_config(pinned)?);
-        Ok(Self { dialler, idle: Arc::default(), patience: PATIENCE })
+        Ok(Self { dialler, idle: Arc::default(), patience: PATIENCE, boot_id: None })
     }
 
     /// The agent of a boot on record.
@@ -67,6 +68,14 @@ impl AgentClient {
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// The boot in which alone [`Self::run`] begins anything. After another start of the machine, it could not know what
+    /// was begun before.
+    #[must_use]
+    pub fn in_boot(mut self, boot_id: Option<&str>) -> Self {
+        self.boot_id = boot_id.map(str::to_owned);
         self
     }
 

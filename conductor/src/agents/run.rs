@@ -40,7 +40,7 @@ impl AgentClient {
             client: self,
             id,
             on_event,
-            boot_id: String::new(),
+            boot_id: self.boot_id.clone(),
             cursor: 0,
             attempts: Attempts::new(self.patience),
         };
@@ -58,7 +58,8 @@ struct Follow<'a, F> {
     client: &'a AgentClient,
     id: &'a str,
     on_event: F,
-    boot_id: String,
+    /// The boot that the operation belongs to; until the agent answered, the caller's.
+    boot_id: Option<String>,
     cursor: u64,
     attempts: Attempts,
 }
@@ -66,15 +67,18 @@ struct Follow<'a, F> {
 impl<F: FnMut(&v2::Event)> Follow<'_, F> {
     async fn complete(mut self, request: &OperationRequest) -> Result<Operation, AgentError> {
         let client = self.client;
-        let status = loop {
-            let answer = client.status().await;
-            if let Some(status) = self.attempts.take(answer).await? {
-                break status;
-            }
-        };
-        self.boot_id = status.boot_id;
         loop {
-            let answer = client.start_or_attach(self.id, request).await;
+            // Every time: what was begun may be lost with the boot in which that was.
+            let status = self.same_boot().await?;
+            let answer = match client.start_or_attach(self.id, request).await {
+                // Ours, begun before what the request is made of was changed: the node's record, a setting.
+                Err(error @ AgentError::Refused { status: 409, .. }) => match client.operation(self.id).await
+                {
+                    Ok(known) => known.map(|operation| (operation, false)).ok_or(error),
+                    Err(error) => Err(error),
+                },
+                answer => answer,
+            };
             if let Some((operation, started)) = self.attempts.take(answer).await? {
                 // Events older than an operation that has just begun do not concern it.
                 self.cursor = if started { status.last_event } else { 0 };
@@ -118,6 +122,27 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
         }
     }
 
+    /// # Errors
+    /// When the machine was started again: what it did before is lost, and must not be begun again as if it were not.
+    async fn same_boot(&mut self) -> Result<v2::Status, AgentError> {
+        loop {
+            let answer = self.client.status().await;
+            if let Some(status) = self.attempts.take(answer).await? {
+                self.belongs(&status.boot_id)?;
+                return Ok(status);
+            }
+        }
+    }
+
+    fn belongs(&mut self, boot_id: &str) -> Result<(), AgentError> {
+        let ours = self.boot_id.get_or_insert_with(|| boot_id.to_owned());
+        if ours == boot_id {
+            return Ok(());
+        }
+        let detail = format!("the machine was started again, boot {ours} became boot {boot_id}");
+        Err(self.restarted(detail))
+    }
+
     /// The operation, once it is final. `None` while it runs, and when that cannot be known now.
     async fn still_there(&mut self) -> Result<Option<Operation>, AgentError> {
         let answer = self.client.operation(self.id).await;
@@ -130,9 +155,7 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
 
     /// Hands the events on; true when the operation's end was among them.
     fn deliver(&mut self, page: v2::EventPage) -> Result<bool, AgentError> {
-        if page.boot_id != self.boot_id {
-            return Err(self.restarted(format!("boot {} became boot {}", self.boot_id, page.boot_id)));
-        }
+        self.belongs(&page.boot_id)?;
         let mut finished = false;
         for event in &page.events {
             let own = event.operation.as_deref() == Some(self.id);

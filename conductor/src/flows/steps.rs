@@ -78,8 +78,6 @@ pub(super) enum StepError {
     #[error("{command} {} on the agent: {error}; {}{}", how(*.cancelled), disk_words(&.error.disk),
             certified(.certificates))]
     Operation { command: String, cancelled: bool, error: Box<OperationError>, certificates: Vec<Signed> },
-    #[error("the machine was started again since its agent first answered: what it did before is lost")]
-    Rebooted,
 }
 
 fn how(cancelled: bool) -> &'static str {
@@ -219,10 +217,10 @@ impl Work<'_> {
         allowance: Option<Arc<Allowance>>,
         mut see: impl FnMut(f64, &Progress),
     ) -> Result<Operation, StepError> {
-        let client = self.client(&self.boot()?)?;
+        let boot_id = self.node.driver_internal_info.get("agent_boot_id").and_then(Value::as_str);
+        let client = self.client(&self.boot()?)?.in_boot(boot_id);
         let request = OperationRequest { command: command.into(), params };
         let id = self.flow.operation_id();
-        self.same_boot(&client).await?;
         let operation = client
             .run(&id, &request, allowance, |event| {
                 if let EventKind::Progress(progress) = &event.kind {
@@ -241,16 +239,6 @@ impl Work<'_> {
             (state, None) => {
                 Err(StepError::Refused(format!("{command} ended as {state:?} without an error")))
             }
-        }
-    }
-
-    /// An operation that ran before the machine was started again is not known to its agent any more: beginning it
-    /// once more would hide that. An agent that does not answer now is left to the patience of the call that follows.
-    async fn same_boot(&self, client: &AgentClient) -> Result<(), StepError> {
-        let recorded = self.node.driver_internal_info.get("agent_boot_id").and_then(Value::as_str);
-        match (recorded, client.status().await) {
-            (Some(recorded), Ok(status)) if status.boot_id != recorded => Err(StepError::Rebooted),
-            _ => Ok(()),
         }
     }
 

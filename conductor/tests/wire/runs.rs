@@ -165,8 +165,9 @@ async fn a_conductor_that_lost_its_memory_attaches_again() {
     let error = second.start("op", &request(json!({"changed": true}))).await.unwrap_err();
     assert!(matches!(error, AgentError::Refused { status: 409, .. }), "{error:?}");
 
+    // What the request is made of was changed meanwhile: a run attaches to what has its id all the same.
     let mut events = Vec::new();
-    let work = request(json!({}));
+    let work = request(json!({"changed": true}));
     let (operation, ()) =
         tokio::join!(second.run("op", &work, None, |event| events.push(kind(event))), async {
             agent.shared.finish("op", OperationState::Succeeded, None);
@@ -219,6 +220,20 @@ async fn an_operation_that_is_gone_is_an_error() {
         );
         assert!(!error.is_transient());
     }
+}
+
+#[tokio::test]
+async fn nothing_is_begun_in_another_boot() {
+    let (_directory, pki) = new_pki();
+    let agent = FakeAgent::start(&pki).await;
+    agent.restart("boot-2", false);
+    let client = agent.client(&pki).in_boot(Some("boot-1"));
+    let error = client.run("op", &request(json!({})), None, |_| {}).await.unwrap_err();
+    assert!(
+        matches!(&error, AgentError::AgentRestarted { .. }) && error.to_string().contains("boot-2"),
+        "{error}"
+    );
+    assert!(agent.client(&pki).operation("op").await.unwrap().is_none(), "begun all the same");
 }
 
 #[tokio::test]
