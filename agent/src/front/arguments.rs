@@ -16,6 +16,9 @@ pub(crate) struct InventoryArguments {
     /// Print what this collector finds instead; may be given several times.
     #[arg(long = "collector", value_name = "NAME")]
     pub(crate) collectors: Vec<String>,
+    /// Folder with hardware managers that are programs of their own.
+    #[arg(long, value_name = "DIR", default_value = tacit_protocol::ramdisk::EXTERNAL_MANAGERS)]
+    pub(crate) hardware_managers: PathBuf,
 }
 
 /// Arguments of `tacit-agent steps`.
@@ -69,6 +72,9 @@ pub(crate) struct EraseArguments {
     /// Print one JSON document with the plan, and the proofs or the error.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Folder with hardware managers that are programs of their own: no disk that one of them hides is erased.
+    #[arg(long, value_name = "DIR", default_value = tacit_protocol::ramdisk::EXTERNAL_MANAGERS)]
+    pub(crate) hardware_managers: PathBuf,
 }
 
 fn psid(text: &str) -> Result<(String, String), String> {

@@ -1,18 +1,19 @@
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use tacit_hardware::{
-    GenericHardwareManager, HardwareManager, Machine, Roots, StepContext, StepError, StepObserver,
+    Machine, Managers, Roots, StepContext, StepError, StepFamily, StepObserver, end_strays,
 };
-use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof, ProofResult};
+use tacit_model::{BlockDevice, DevicePlan, PlanVerdict, ProgressUnit, Proof, ProofResult};
 
 use super::progress::Display;
 use super::question::{NoConsent, ask};
 use super::steps::print;
 use super::{Ending, EraseArguments, interrupt, words};
+use crate::agent::managers;
 
 const STEP: &str = "erase_devices";
 
@@ -44,12 +45,17 @@ fn run(arguments: &EraseArguments, report: &mut Report) -> Result<Ending> {
     if let Some(ending) = check_devices(arguments, &machine, report) {
         return Ok(ending);
     }
-    // Only what is built in: a manager from outside does not know which devices were named here.
-    let manager = GenericHardwareManager::new(machine);
+    let named = machine.disks();
+    // Those from outside hide disks, and run nothing: they do not know which devices were named here.
+    let managers = managers(&machine, Weak::new(), arguments.hardware_managers.clone());
     let (node, ports) = (arguments.node(), json!([]));
+    if let Some(problem) = hidden(&managers, &node, &machine, &named) {
+        return Ok(report.refused(&format!("{problem}; nothing was touched")));
+    }
     let call = |dry_run: bool, observer: &dyn StepObserver| {
         let args = arguments.step_arguments(dry_run);
-        manager.run_step(STEP, &StepContext { node: &node, ports: &ports, args: &args, observer })
+        let context = StepContext { node: &node, ports: &ports, args: &args, observer };
+        managers.run_step(StepFamily::Clean, STEP, &context).map(|outcome| outcome.result)
     };
     let plans = match call(true, &Silent) {
         Ok(mut result) => serde_json::from_value::<Vec<DevicePlan>>(result["plan"].take())?,
@@ -74,6 +80,9 @@ fn run(arguments: &EraseArguments, report: &mut Report) -> Result<Ending> {
                 );
             }
         }
+    }
+    if let Err(error) = end_strays(None) {
+        return Ok(report.refused(&error.to_string()));
     }
     let stop = interrupt::watch()?;
     let display = Display::new(Arc::clone(&stop));
@@ -115,6 +124,16 @@ fn check_devices(arguments: &EraseArguments, machine: &Machine, report: &mut Rep
         }
     }
     None
+}
+
+/// Why not all of these disks may be touched, as hardware managers say it that are programs of their own.
+fn hidden(managers: &Managers, node: &Value, machine: &Machine, named: &[BlockDevice]) -> Option<String> {
+    if let Err(error) = managers.ready(node) {
+        return Some(error.details());
+    }
+    let shown = machine.disks();
+    let hidden = named.iter().find(|disk| !shown.iter().any(|known| known.name == disk.name))?;
+    Some(format!("a hardware manager hides {}, or cannot say whether it does", hidden.name))
 }
 
 /// What is said: text as it happens, or one document at the end.

@@ -1,4 +1,5 @@
 use std::str::FromStr;
+use std::sync::Weak;
 
 use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
@@ -6,6 +7,7 @@ use tacit_hardware::{Collector, Machine, Roots};
 
 use super::steps::print;
 use super::{Ending, InventoryArguments};
+use crate::agent::managers;
 
 /// Prints the inventory, or what collectors find, as JSON.
 ///
@@ -14,6 +16,16 @@ use super::{Ending, InventoryArguments};
 /// When the output cannot be written.
 pub(crate) fn inventory(arguments: InventoryArguments) -> Result<Ending> {
     let machine = Machine::new(Roots::default(), None);
+    let managers = managers(&machine, Weak::new(), arguments.hardware_managers.clone());
+    let mut ending = show(&machine, arguments)?;
+    for problem in managers.problems() {
+        eprintln!("tacit-agent: {problem}");
+        ending = Ending::Failed;
+    }
+    Ok(ending)
+}
+
+fn show(machine: &Machine, arguments: InventoryArguments) -> Result<Ending> {
     if arguments.collectors.is_empty() {
         print(&serde_json::to_value(machine.inventory())?)?;
         return Ok(Ending::Done);

@@ -4,3 +4,4 @@
 mod disk;
 mod erase;
 mod look;
+mod managers;

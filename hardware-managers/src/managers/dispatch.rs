@@ -84,6 +84,12 @@ impl Managers {
             .collect()
     }
 
+    /// What is wrong with the managers, or was with the lists of devices that they filter since somebody looked.
+    pub fn problems(&self) -> Vec<String> {
+        let broken = self.broken().iter().map(BrokenManager::to_string);
+        broken.chain(self.loader.take_faults()).collect()
+    }
+
     /// Managers that are in the ramdisk and do not work.
     pub fn broken(&self) -> &[BrokenManager] {
         &self.loader.loaded().broken
@@ -204,7 +210,7 @@ impl Managers {
             .broken()
             .iter()
             .filter(|broken| !node_names(node, IGNORED, &broken.name))
-            .map(|broken| format!("hardware manager {} cannot be used: {}", broken.name, broken.reason))
+            .map(BrokenManager::to_string)
             .collect();
         if broken.is_empty() {
             return Ok(());

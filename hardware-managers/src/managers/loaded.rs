@@ -18,6 +18,12 @@ pub struct BrokenManager {
     pub reason: String,
 }
 
+impl std::fmt::Display for BrokenManager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "hardware manager {} cannot be used: {}", self.name, self.reason)
+    }
+}
+
 /// The managers that support the machine, and those of which that is not known.
 #[derive(Default)]
 pub(super) struct Loaded {
@@ -103,7 +109,7 @@ fn load(candidates: &[Arc<dyn HardwareManager>], folder: Option<&std::path::Path
         }
     }
     for broken in &loaded.broken {
-        tracing::error!("hardware manager {} cannot be used: {}", broken.name, broken.reason);
+        tracing::error!("{broken}");
     }
     loaded
 }
