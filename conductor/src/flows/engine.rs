@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::Value;
 use tacit_image::media::MediaTemplate;
 use tacit_protocol::v2::Progress;
 use tokio::task::JoinHandle;
@@ -15,9 +16,7 @@ use uuid::Uuid;
 use super::cleaning::CleaningPolicy;
 use super::driver::{self};
 use super::events::{EventLog, NodeEvent, NodeEventPage};
-use super::plan::FlowRecord;
 use super::validate::{self, Validation};
-use crate::agents::BootRecord;
 use crate::media::MediaServer;
 use crate::node::Node;
 use crate::pki::Pki;
@@ -88,10 +87,11 @@ impl Engine {
     }
 
     /// Takes up what an earlier conductor left: media are served again, flows go on at the step they had begun.
-    /// Returns how many flows that are.
+    /// Returns how many flows that are. A record that this program cannot read concerns its own node alone: the flow's
+    /// task frees it.
     pub fn resume(self: &Arc<Self>) -> Result<usize, StoreError> {
         let (boots, flows) = self.store.transact(|tx| {
-            let flows = tx.docs::<FlowRecord>(FLOW_DOC)?;
+            let flows = tx.docs::<Value>(FLOW_DOC)?;
             for mut node in tx.nodes()? {
                 let stale = node.reservation.is_some() || node.target_power_state.is_some();
                 if stale && !flows.iter().any(|(id, _)| *id == node.uuid) {
@@ -100,17 +100,17 @@ impl Engine {
                     tx.save_node(&mut node)?;
                 }
             }
-            Ok::<_, StoreError>((tx.docs::<BootRecord>(BOOT_DOC)?, flows))
+            Ok::<_, StoreError>((tx.docs::<Value>(BOOT_DOC)?, flows))
         })?;
         for (id, boot) in boots {
-            if let Some(node) = self.store.node(id)?
-                && let Err(error) = self.publish_medium(&node, &boot)
-            {
+            let Some(node) = self.store.node(id)? else { continue };
+            let boot = serde_json::from_value(boot).map_err(|error| error.to_string());
+            if let Err(error) = boot.and_then(|boot| self.publish_medium(&node, &boot)) {
                 tracing::warn!(node = %id, error, "medium is not served again");
             }
         }
         for (id, flow) in &flows {
-            tracing::info!(node = %id, flow = flow.id, step = flow.current, "flow goes on");
+            tracing::info!(node = %id, flow = %flow["id"], step = %flow["current"], "flow goes on");
             self.start(*id);
         }
         Ok(flows.len())

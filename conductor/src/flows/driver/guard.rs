@@ -137,7 +137,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::flows::engine::EngineConfig;
+    use crate::flows::engine::{BOOT_DOC, EngineConfig};
     use crate::media::MediaServer;
     use crate::pki::Pki;
     use crate::states::ProvisionState;
@@ -240,6 +240,19 @@ mod tests {
         assert_eq!(node.provision_state, ProvisionState::Error);
         let error = node.last_error.unwrap();
         assert!(error.contains("it may still run") && error.contains("not readable"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn flow_that_nobody_can_read_keeps_no_conductor_from_starting() {
+        let site = Site::new().await;
+        let boot = serde_json::Value::Null;
+        let written = site.engine.store.transact(|tx| tx.put_doc(BOOT_DOC, site.node, &boot));
+        written.unwrap();
+        site.sql("UPDATE documents SET body = '{\"id\": 7}'");
+        assert_eq!(site.engine.resume().unwrap(), 1);
+        timeout(Duration::from_secs(3600), site.engine.ended(site.node)).await.unwrap();
+        let node = site.node();
+        assert_eq!((node.reservation, node.provision_state), (None, ProvisionState::Error));
     }
 
     #[tokio::test(start_paused = true)]
