@@ -4,20 +4,26 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, Read};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, killpg};
+use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use tacit_blockdev::isolate;
+
+use crate::strays::{self, Process};
 
 /// Most bytes that are kept of what a program prints, of each of its two outputs: one half from the beginning, the other
 /// from the end.
 const MAX_OUTPUT: usize = 64 << 10;
 /// How often it is looked whether a program has ended.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long the outputs of a program that has ended may stay open.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Where programs are looked for besides `PATH`, which a ramdisk's first process may not have.
 const FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
@@ -34,6 +40,11 @@ pub(crate) enum ProgramError {
     TimedOut { command: String, deadline: Duration },
     #[error("{command} was killed, as asked")]
     Cancelled { command: String },
+    /// Something of it waits in the kernel, where nothing reaches it.
+    #[error("{command} was killed and has not gone: processes {processes}")]
+    Stays { command: String, processes: String },
+    #[error("{command} ended, and somebody else holds its output open")]
+    Held { command: String },
 }
 
 /// What a program printed, both outputs one after the other, each without its middle where it is long.
@@ -58,6 +69,7 @@ pub(crate) fn run(
     let path = find(program).ok_or_else(|| ProgramError::Missing { program: program.to_owned() })?;
     let failed = |source| ProgramError::Start { program: program.to_owned(), source };
     let mut command = Command::new(&path);
+    let (variable, mark) = strays::mark();
     command
         .args(arguments)
         .stdin(Stdio::null())
@@ -66,25 +78,40 @@ pub(crate) fn run(
         .env_clear()
         .env("LC_ALL", "C")
         .env("PATH", FOLDERS.join(":"))
-        // What it starts is killed with it.
-        .process_group(0);
+        // An agent that is killed may leave something of it running.
+        .env(variable, &mark);
     if let Some(folder) = folder {
         command.current_dir(folder);
     }
+    isolate(&mut command);
     let mut child = command.spawn().map_err(failed)?;
-    let outputs = [child.stdout.take().map(collect), child.stderr.take().map(collect)];
+    let readers: Vec<Receiver<String>> =
+        [child.stdout.take().map(collect), child.stderr.take().map(collect)].into_iter().flatten().collect();
     let shown = show(program, arguments);
-    let status = match wait(&mut child, deadline, cancelled) {
-        Ok(Some(status)) => status,
-        Ok(None) if cancelled() => return Err(ProgramError::Cancelled { command: shown }),
-        Ok(None) => return Err(ProgramError::TimedOut { command: shown, deadline }),
-        Err(source) => return Err(failed(source)),
-    };
-    let mut text = String::new();
-    for output in outputs.into_iter().flatten() {
-        // A reader that panicked has read nothing of use.
-        text.push_str(&output.join().unwrap_or_default());
+    let leader = Pid::from_raw(i32::try_from(child.id()).expect("the kernel's process ids are positive i32"));
+    let kill = || kill_all(leader, &mark, &shown, Process::kill, strays::PATIENCE);
+    match wait(leader, deadline, cancelled).map_err(failed)? {
+        Ended::Itself => {}
+        killed => {
+            kill()?;
+            child.wait().map_err(failed)?;
+            return Err(match killed {
+                Ended::Cancelled => ProgramError::Cancelled { command: shown },
+                _ => ProgramError::TimedOut { command: shown, deadline },
+            });
+        }
     }
+    let mut texts = Vec::new();
+    if !gather(&readers, &mut texts) {
+        // What it left behind is not what was started, and none of its words are missed.
+        kill()?;
+        if !gather(&readers, &mut texts) {
+            return Err(ProgramError::Held { command: shown });
+        }
+    }
+    // Not before: until then its number is nobody else's.
+    let status = child.wait().map_err(failed)?;
+    let text = texts.concat();
     if status.success() {
         return Ok(Output { text });
     }
@@ -104,37 +131,71 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// The exit status; `None` when the program was killed.
-fn wait(
-    child: &mut Child,
-    deadline: Duration,
-    cancelled: &dyn Fn() -> bool,
-) -> io::Result<Option<ExitStatus>> {
+/// Why a program is waited for no longer.
+enum Ended {
+    Itself,
+    Late,
+    Cancelled,
+}
+
+fn wait(leader: Pid, deadline: Duration, cancelled: &dyn Fn() -> bool) -> io::Result<Ended> {
     let end = Instant::now() + deadline;
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+        match waitid(Id::Pid(leader), flags) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(Ended::Itself),
+            Err(error) => return Err(error.into()),
         }
-        if Instant::now() >= end || cancelled() {
-            kill_all(child)?;
-            child.wait()?;
-            return Ok(None);
+        if cancelled() {
+            return Ok(Ended::Cancelled);
+        }
+        if Instant::now() >= end {
+            return Ok(Ended::Late);
         }
         thread::sleep(LOOK);
     }
 }
 
-/// The program and what it has started, as far as that has not left its group.
-fn kill_all(child: &mut Child) -> io::Result<()> {
-    let group = i32::try_from(child.id()).expect("the kernel's process ids are positive i32");
-    match killpg(Pid::from_raw(group), Signal::SIGKILL) {
-        Ok(()) => Ok(()),
-        Err(_) => child.kill(),
+/// The program and what it has started.
+///
+/// # Errors
+///
+/// [`ProgramError::Stays`] when something of that is not gone after `patience`. Nothing is written to a disk beside it
+/// then.
+fn kill_all(
+    leader: Pid,
+    mark: &str,
+    shown: &str,
+    kill: impl Fn(Process),
+    patience: Duration,
+) -> Result<(), ProgramError> {
+    let left = strays::end_all(|| strays::descendants(leader.as_raw(), mark), kill, patience);
+    if left.is_empty() {
+        return Ok(());
     }
+    let processes = strays::numbers(&left);
+    strays::remember(left);
+    Err(ProgramError::Stays { command: shown.to_owned(), processes })
+}
+
+/// Takes what the program printed, output by output; whether that is all.
+fn gather(readers: &[Receiver<String>], texts: &mut Vec<String>) -> bool {
+    let due = Instant::now() + LAST_WORDS;
+    while texts.len() < readers.len() {
+        match readers[texts.len()].recv_timeout(due.saturating_duration_since(Instant::now())) {
+            Ok(text) => texts.push(text),
+            // A reader that panicked has read nothing of use.
+            Err(RecvTimeoutError::Disconnected) => texts.push(String::new()),
+            Err(RecvTimeoutError::Timeout) => return false,
+        }
+    }
+    true
 }
 
 /// Reads to the end, so that the program never blocks, and keeps the beginning and the end.
-fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+fn collect(mut from: impl Read + Send + 'static) -> Receiver<String> {
+    let (tell, told) = mpsc::channel();
     thread::spawn(move || {
         const HALF: usize = MAX_OUTPUT / 2;
         let mut kept = Vec::new();
@@ -158,8 +219,10 @@ fn collect(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
         if let Err(error) = ended {
             tracing::debug!(%error, "a program's output was cut off");
         }
-        String::from_utf8_lossy(&kept).into_owned()
-    })
+        // Nobody may listen any more.
+        tell.send(String::from_utf8_lossy(&kept).into_owned()).unwrap_or_default();
+    });
+    told
 }
 
 fn show(program: &str, arguments: &[OsString]) -> String {
@@ -227,6 +290,31 @@ mod tests {
             thread::yield_now();
         }
         assert!(!lives());
+    }
+
+    #[test]
+    fn a_program_that_has_ended_is_not_waited_for_because_of_what_it_left() {
+        let begun = Instant::now();
+        // In a session of its own, with both outputs.
+        let output = shell("setsid sleep 1000 & echo out; echo err >&2", LONG).unwrap();
+        assert_eq!(output.text, "out\nerr\n");
+        assert!(begun.elapsed() < LONG / 2);
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_killed_is_said_to_stay() {
+        let mut command = Command::new("sleep");
+        let (variable, mark) = strays::mark();
+        command.arg("1000").env(variable, &mark);
+        isolate(&mut command);
+        let mut child = command.spawn().unwrap();
+        let leader = Pid::from_raw(child.id().try_into().unwrap());
+        let kill = |kill: fn(Process)| kill_all(leader, &mark, "sleep", kill, Duration::from_millis(50));
+        let error = kill(|_| {}).unwrap_err();
+        assert_eq!(error.to_string(), format!("sleep was killed and has not gone: processes {leader}"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kill(Process::kill).unwrap();
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a child process is started with: a session of its own, bounds, and no files but its standard ones.
+//! What a child process is started with: a session of its own, bounds where there are any, and no files but its
+//! standard ones.
 #![expect(unsafe_code, reason = "code that runs in a child between fork and exec")]
 
 use std::io;
@@ -14,13 +15,24 @@ pub struct Confinement {
     pub open_files: u64,
 }
 
-/// Makes `command` start its child as the leader of a new session, within these bounds, without core dumps, with no
-/// file of ours but the standard ones, and so that the kernel kills it when the thread that starts it ends.
+/// As [`isolate`], and within these bounds, without core dumps.
 pub fn confine(command: &mut Command, bounds: Confinement) {
     let prepare = move || {
         limit(libc::RLIMIT_AS as libc::c_int, bounds.address_space_bytes)?;
         limit(libc::RLIMIT_NOFILE as libc::c_int, bounds.open_files)?;
-        limit(libc::RLIMIT_CORE as libc::c_int, 0)?;
+        limit(libc::RLIMIT_CORE as libc::c_int, 0)
+    };
+    // SAFETY: as for `isolate`.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+    isolate(command);
+}
+
+/// Makes `command` start its child as the leader of a new session, with no file of ours but the standard ones, and so
+/// that the kernel kills it when the thread that starts it ends.
+pub fn isolate(command: &mut Command) {
+    let prepare = || {
         // SAFETY: takes no pointer.
         checked(libc::c_long::from(unsafe { libc::setsid() }))?;
         // SAFETY: takes no pointer for this request.
@@ -59,6 +71,7 @@ fn checked(result: libc::c_long) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsRawFd;
+    use std::os::unix::process::ExitStatusExt;
 
     use super::*;
 
@@ -69,6 +82,18 @@ mod tests {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn a_child_does_not_outlive_the_thread_that_started_it() {
+        let start = || {
+            let mut command = Command::new("sleep");
+            command.arg("600");
+            isolate(&mut command);
+            command.spawn().unwrap()
+        };
+        let mut child = std::thread::spawn(start).join().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(libc::SIGKILL));
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod swap;
 
 pub use buffer::AlignedBuf;
 pub use commands::{CommandError, Drive, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
-pub use confine::{Confinement, confine};
+pub use confine::{Confinement, confine, isolate};
 pub use device::{Access, Device};
 pub use dm::remove_mapped_device;
 pub use error::Error;
