@@ -7,6 +7,7 @@
 //! that the allow-list hides, that the skip list names or that carries a cluster file system, and it reports nothing
 //! as wiped that it did not read back through a newly opened device. It knows no HTTP, no images and no conductor.
 
+mod ask;
 mod boot;
 mod burnin;
 mod chain;

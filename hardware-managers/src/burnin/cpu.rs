@@ -5,7 +5,7 @@ use std::hint::black_box;
 use serde_json::Value;
 
 use super::noise::Noise;
-use super::run::{Shared, Total, processor, processors, report, run};
+use super::run::{Crew, Total, Worker, processor, processors, report};
 use super::settings::{Settings, invalid};
 use crate::machine::Machine;
 use crate::managers::{StepContext, StepError, StepSpecification};
@@ -43,24 +43,29 @@ fn burnin_cpu(_: &Machine, context: &StepContext<'_>) -> Result<Value, StepError
     };
     let duration = settings.seconds("cpu_timeout", 86_400)?;
     let file = settings.output_file("cpu_outputfile")?;
-    let shared = Shared::new(Some(duration));
-    let workers = (0..threads).map(|_| Box::new(|| work(&shared, &EXERCISES)) as Box<dyn FnOnce() + Send>);
-    let outcome = run(context, "cpu", Total::Seconds(duration.as_secs()), &shared, workers.collect());
+    let mut crew = Crew::new(Some(duration));
+    for number in 0..threads {
+        crew.add(&format!("thread {number}"), |worker| work(worker, &EXERCISES));
+    }
+    let outcome = crew.run(context, "cpu", Total::Seconds(duration.as_secs()));
     report("burnin_cpu", file.as_deref(), outcome)
 }
 
-/// Each exercise once at least.
-fn work(shared: &Shared, exercises: &[Exercise]) {
+/// Each exercise once at least, unless it is stopped.
+fn work(worker: &Worker, exercises: &[Exercise]) {
     loop {
         for (name, compute, expected) in exercises {
-            let found = compute();
-            if found != *expected {
-                shared.fail(format!("{}: {name}: {found:#x} instead of {expected:#x}", processor()));
+            if worker.is_stopped() {
                 return;
             }
-            shared.add(1);
+            let found = compute();
+            if found != *expected {
+                worker.fail(format!("{}: {name}: {found:#x} instead of {expected:#x}", processor()));
+                return;
+            }
+            worker.add(1);
         }
-        if shared.is_over() {
+        if worker.is_over() {
             return;
         }
     }
@@ -124,11 +129,11 @@ mod tests {
 
     #[test]
     fn a_processor_that_errs_is_named() {
-        let shared = Shared::new(Some(Duration::ZERO));
-        work(&shared, &EXERCISES);
-        assert_eq!((shared.done(), shared.is_stopped()), (3, false));
-        work(&shared, &[("whole numbers", || 7, 8)]);
-        assert!(shared.is_stopped());
+        let worker = Worker::alone(Some(Duration::ZERO));
+        work(&worker, &EXERCISES);
+        assert_eq!((worker.done(), worker.is_stopped()), (3, false));
+        work(&worker, &[("whole numbers", || 7, 8)]);
+        assert!(worker.is_stopped());
         assert!(processor().trim_start_matches("processor ").parse::<u32>().is_ok(), "{}", processor());
     }
 }

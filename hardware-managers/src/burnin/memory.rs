@@ -8,7 +8,7 @@ use serde_json::Value;
 use tacit_blockdev::AlignedBuf;
 
 use super::noise::Noise;
-use super::run::{Shared, Total, failed, processor, processors, report, run};
+use super::run::{Crew, Total, Worker, failed, processor, processors, report};
 use super::settings::{Settings, invalid};
 use crate::machine::{Machine, read_text};
 use crate::managers::{StepContext, StepError, StepSpecification};
@@ -65,25 +65,22 @@ fn burnin_memory(machine: &Machine, context: &StepContext<'_>) -> Result<Value, 
             format!("{free} bytes are free, too few for {workers} workers besides what the agent needs");
         return Err(failed(text));
     }
-    let shared = Shared::new(Some(duration));
-    let work = || {
-        let mut memory: Vec<AlignedBuf> = (0..pieces).map(|_| AlignedBuf::new(PIECE)).collect();
-        loop {
-            for pattern in PATTERNS {
-                if !exercise(&shared, &mut memory, pattern) {
-                    return;
-                }
-            }
-        }
-    };
-    let workers = (0..workers).map(|_| Box::new(work) as Box<dyn FnOnce() + Send>).collect();
-    let outcome = run(context, "memory", Total::Seconds(duration.as_secs()), &shared, workers);
+    let mut crew = Crew::new(Some(duration));
+    for number in 0..workers {
+        crew.add(&format!("worker {number}"), move |worker| work(worker, pieces));
+    }
+    let outcome = crew.run(context, "memory", Total::Seconds(duration.as_secs()));
     report("burnin_memory", file.as_deref(), outcome)
+}
+
+fn work(worker: &Worker, pieces: usize) {
+    let mut memory: Vec<AlignedBuf> = (0..pieces).map(|_| AlignedBuf::new(PIECE)).collect();
+    while PATTERNS.into_iter().all(|pattern| exercise(worker, &mut memory, pattern)) {}
 }
 
 /// Fills everything, then compares everything, so that what is compared comes from memory and no cache. `false` when
 /// it is time to end.
-fn exercise(shared: &Shared, memory: &mut [AlignedBuf], pattern: Pattern) -> bool {
+fn exercise(worker: &Worker, memory: &mut [AlignedBuf], pattern: Pattern) -> bool {
     let words = |at: usize, from: usize| {
         let mut noise = match pattern {
             Pattern::Noise(seed) => Noise::new(seed ^ at as u64),
@@ -102,7 +99,7 @@ fn exercise(shared: &Shared, memory: &mut [AlignedBuf], pattern: Pattern) -> boo
             place.copy_from_slice(&expected(word).to_le_bytes());
         }
         filled += 1;
-        if shared.is_over() {
+        if worker.is_over() {
             break;
         }
     }
@@ -114,7 +111,7 @@ fn exercise(shared: &Shared, memory: &mut [AlignedBuf], pattern: Pattern) -> boo
             let (found, wanted) =
                 (u64::from_le_bytes(place.try_into().expect("eight bytes")), expected(word));
             if found != wanted {
-                shared.fail(format!(
+                worker.fail(format!(
                     "memory at {}: {found:#018x} instead of {wanted:#018x} (bits {:#x}), read by {}",
                     physical(from + word * 8),
                     found ^ wanted,
@@ -123,12 +120,12 @@ fn exercise(shared: &Shared, memory: &mut [AlignedBuf], pattern: Pattern) -> boo
                 return false;
             }
         }
-        shared.add(piece.len() as u64);
-        if shared.is_stopped() {
+        worker.add(piece.len() as u64);
+        if worker.is_stopped() {
             return false;
         }
     }
-    !shared.is_over()
+    !worker.is_over()
 }
 
 /// The physical address behind one of our own, where the kernel tells it (`pagemap` of its documentation).
@@ -208,13 +205,13 @@ mod tests {
 
     #[test]
     fn every_pattern_reads_back() {
-        let shared = Shared::new(None);
+        let worker = Worker::alone(None);
         let mut memory: Vec<AlignedBuf> = (0..2).map(|_| AlignedBuf::new(1 << 20)).collect();
         for pattern in PATTERNS {
-            assert!(exercise(&shared, &mut memory, pattern), "{pattern:?}");
+            assert!(exercise(&worker, &mut memory, pattern), "{pattern:?}");
         }
-        assert_eq!(shared.done(), (7 * 2) << 20);
-        assert!(!exercise(&Shared::new(Some(Duration::ZERO)), &mut memory, Pattern::Place));
+        assert_eq!(worker.done(), (7 * 2) << 20);
+        assert!(!exercise(&Worker::alone(Some(Duration::ZERO)), &mut memory, Pattern::Place));
     }
 
     #[test]

@@ -10,14 +10,14 @@ mod wire;
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use self::half::{Carried, Half};
 use self::wire::{Direction, Hello};
-use super::run::{Shared, Total, failed, report, run};
+use super::run::{Crew, Total, Worker, failed, report};
 use super::settings::{Settings, invalid};
 use crate::machine::Machine;
 use crate::managers::{StepContext, StepError, StepSpecification};
@@ -64,7 +64,7 @@ fn burnin_network(_: &Machine, context: &StepContext<'_>) -> Result<Value, StepE
     }
     let pair = pair(settings.value("fio_network_config"))?;
     let listener = listen().map_err(|error| failed(format!("cannot listen at port {PORT}: {error}")))?;
-    report("burnin_network", file.as_deref(), burn(context, &listener, pair, runtime, patience))
+    report("burnin_network", file.as_deref(), burn(context, listener, pair, runtime, patience))
 }
 
 /// On all addresses, also where the kernel has no IPv6.
@@ -103,36 +103,39 @@ fn pair(value: &Value) -> Result<Pair, StepError> {
 
 fn burn(
     context: &StepContext<'_>,
-    listener: &TcpListener,
+    listener: TcpListener,
     pair: Pair,
     runtime: Duration,
     patience: Duration,
 ) -> Result<Value, StepError> {
-    let (shared, carried) = (Shared::new(None), Mutex::new(Vec::new()));
+    let carried = Arc::new(Mutex::new(Vec::new()));
     let directions = match pair.role {
         Role::Reader => [Direction::Receive, Direction::Send],
         Role::Writer => [Direction::Send, Direction::Receive],
     };
-    let work = || {
+    let done = carried.clone();
+    let work = move |worker: &Worker| {
         for (half, direction) in (1..).zip(directions) {
             let runtime_ms = u64::try_from(runtime.as_millis()).unwrap_or(u64::MAX);
             let hello = Hello { half, direction, runtime_ms };
             let caller = pair.joiner.unwrap_or(pair.partner);
-            let half = Half { shared: &shared, listener, caller, hello, patience };
+            let half = Half { worker, listener: &listener, caller, hello, patience };
             match half.run() {
-                Ok(done) => carried.lock().unwrap_or_else(PoisonError::into_inner).push(done),
+                Ok(carried) => done.lock().unwrap_or_else(PoisonError::into_inner).push(carried),
                 Err(error) if error.kind() == ErrorKind::Interrupted => return,
                 Err(error) => {
                     let (partner, half, word) = (pair.partner, hello.half, direction.word());
-                    shared.fail(format!("partner {partner}, half {half} ({word}): {error}"));
+                    worker.fail(format!("partner {partner}, half {half} ({word}): {error}"));
                     return;
                 }
             }
         }
     };
     let seconds = runtime.as_secs().saturating_mul(2);
-    let mut found = run(context, "network", Total::Seconds(seconds), &shared, vec![Box::new(work)])?;
-    let carried = carried.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut crew = Crew::new(None);
+    crew.add("network", work);
+    let mut found = crew.run(context, "network", Total::Seconds(seconds))?;
+    let carried = carried.lock().unwrap_or_else(PoisonError::into_inner);
     // Proof of both directions, or it has not passed.
     if carried.len() != directions.len() || carried.iter().any(|half| half.bytes == 0) {
         return Err(failed(format!("partner {}: not all of the test was run", pair.partner)));

@@ -17,7 +17,7 @@ use super::methods::{DiscardEraser, DriveEraser, Eraser, OverwriteEraser};
 use super::noise::Noise;
 use super::policy::Policy;
 use super::reach::{not_erased, reached, unseen};
-use super::recheck::{Scope, hold_companions, same_drive, still_free};
+use super::recheck::{Scope, hold_companions, same_drive, take};
 use super::source::{DriveSource, Note};
 use crate::chain::chain;
 use crate::drives::{DriveFacts, EraseMethod, Wait, identify, settle};
@@ -67,9 +67,7 @@ fn erase_held(
 ) -> Result<(), EraseError> {
     control.go_on("untouched")?;
     proof.started = Some(now());
-    let drive = source.open(&job.disk, Access::Exclusive)?;
-    let facts = same_drive(source, drive.as_ref(), job)?;
-    still_free(source, job, &facts, policy)?;
+    let drive = take(source, job, policy)?;
     let others: Vec<u32> = job.companions.iter().filter_map(|companion| companion.namespace).collect();
     let work = Work { source, job, policy, control, others: &others };
     if work.join(drive.as_ref(), proof)? {

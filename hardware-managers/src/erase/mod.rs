@@ -24,6 +24,11 @@ mod source;
 mod step;
 mod survey;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub(crate) use execute::Job;
+pub(crate) use policy::Policy;
+pub(crate) use recheck::take;
+pub(crate) use source::{DriveSource, MachineDrives};
 pub(crate) use step::STEPS;
+pub(crate) use survey::{Surveyed, probe};

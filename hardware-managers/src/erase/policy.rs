@@ -117,7 +117,6 @@ impl Policy {
             iterations: u32::try_from(knobs.number("agent_erase_devices_iterations", 0, MOST_PASSES, 1)?)
                 .expect("bounded by MOST_PASSES"),
             zeroize: knobs.flag("agent_erase_devices_zeroize", default.zeroize)?,
-            skip_read_only: knobs.flag("agent_erase_skip_read_only", default.skip_read_only)?,
             concurrency: usize::try_from(knobs.number(
                 "disk_erasure_concurrency",
                 1,
@@ -125,10 +124,7 @@ impl Policy {
                 CONCURRENCY,
             )?)
             .expect("bounded by MOST_DEVICES"),
-            wipe_special: knobs.flag("wipe_special_filesystems", false)?
-                || Knobs { section: "driver_info", values: &node["driver_info"] }
-                    .flag("wipe_special_filesystems", false)?,
-            ..default
+            ..Self::guards(node)?
         };
         policy.read_psids("driver_info.opal_psids", &node["driver_info"]["opal_psids"])?;
         policy.read_arguments(args)?;
@@ -139,6 +135,28 @@ impl Policy {
             ));
         }
         Ok(policy)
+    }
+
+    /// What decides which disks may be overwritten at all, for a step that overwrites them for another reason than to
+    /// erase them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Policy::read`].
+    pub(crate) fn overwriting(node: &Value) -> Result<Self, StepError> {
+        Ok(Self { choice: Choice::Only(Method::Overwrite), ..Self::guards(node)? })
+    }
+
+    /// The default, but for the knobs of the guards.
+    fn guards(node: &Value) -> Result<Self, StepError> {
+        let [internal, info] =
+            ["driver_internal_info", "driver_info"].map(|section| Knobs { section, values: &node[section] });
+        Ok(Self {
+            skip_read_only: internal.flag("agent_erase_skip_read_only", false)?,
+            wipe_special: internal.flag("wipe_special_filesystems", false)?
+                || info.flag("wipe_special_filesystems", false)?,
+            ..Self::default()
+        })
     }
 
     fn read_arguments(&mut self, args: &Map<String, Value>) -> Result<(), StepError> {

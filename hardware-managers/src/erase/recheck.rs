@@ -31,6 +31,22 @@ pub(super) fn asked(source: &dyn DriveSource, drive: &dyn Drive, disk: &BlockDev
     facts
 }
 
+/// Opens the device for nobody else, once it is the drive of the plan and the guards still find nothing against it.
+///
+/// # Errors
+///
+/// [`EraseError::Device`], and those of a plan that holds no longer.
+pub(crate) fn take(
+    source: &dyn DriveSource,
+    job: &Job,
+    policy: &Policy,
+) -> Result<Arc<dyn Drive>, EraseError> {
+    let drive = source.open(&job.disk, Access::Exclusive)?;
+    let facts = same_drive(source, drive.as_ref(), job)?;
+    still_free(source, job, &facts, policy)?;
+    Ok(drive)
+}
+
 /// Names change when drives are pulled and put back; the plan is for one drive. Returns what it says of itself now.
 ///
 /// # Errors
@@ -62,7 +78,7 @@ pub(super) fn same_drive(
 /// # Errors
 ///
 /// [`EraseError::Guarded`] with what has come in the way meanwhile.
-pub(super) fn still_free(
+fn still_free(
     source: &dyn DriveSource,
     job: &Job,
     facts: &DriveFacts,

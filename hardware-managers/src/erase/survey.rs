@@ -1,10 +1,7 @@
 //! All devices of a machine with their plans, before any of them is touched.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use tacit_blockdev::Access;
 use tacit_model::{BlockDevice, DevicePlan, PlanVerdict};
@@ -15,25 +12,21 @@ use super::plan::{Decision, plan};
 use super::policy::Policy;
 use super::recheck::{Scope, asked};
 use super::source::DriveSource;
+use crate::ask::{SILENCE, ask_all};
 use crate::chain::chain;
 use crate::drives::DriveFacts;
 use crate::managers::{StepContext, StepError, StepObserver};
 use crate::wipe::SkipList;
 
-/// For how long a device may be silent before it is refused.
-const SILENCE: Duration = Duration::from_secs(900);
-/// How often the caller is asked whether to stop.
-const TICK: Duration = Duration::from_millis(50);
-
 /// One device with its plan.
-pub(super) struct Surveyed {
-    pub(super) plan: DevicePlan,
-    pub(super) job: Job,
+pub(crate) struct Surveyed {
+    pub(crate) plan: DevicePlan,
+    pub(crate) job: Job,
     pub(super) lane: String,
 }
 
 /// All devices, in the order of their names.
-pub(super) struct Survey(pub(super) Vec<Surveyed>);
+pub(crate) struct Survey(pub(crate) Vec<Surveyed>);
 
 impl Survey {
     pub(super) fn names(&self) -> Vec<String> {
@@ -66,7 +59,7 @@ struct Candidate {
 ///
 /// [`StepError::InvalidParameter`] for a skip list that is not understood, [`StepError::Protected`] when any device
 /// holds a file system that other machines may use: then none is touched.
-pub(super) fn probe(
+pub(crate) fn probe(
     source: &Arc<dyn DriveSource>,
     disks: Vec<BlockDevice>,
     context: &StepContext<'_>,
@@ -79,7 +72,7 @@ pub(super) fn probe(
     let dry_run = context.dry_run()?;
     let erased = disks.iter().filter(|disk| !skip.matches(disk)).map(|disk| disk.name.clone()).collect();
     let scope = Arc::new(Scope { skip, erased });
-    let answers = ask_all(source, &disks, &scope, context.observer)?;
+    let answers = ask_every(source, &disks, &scope, context.observer)?;
     let mut candidates = Vec::with_capacity(disks.len());
     for (disk, (findings, facts)) in disks.into_iter().zip(answers) {
         let decision = plan(&disk, &facts, policy, &findings);
@@ -108,53 +101,23 @@ pub(super) fn probe(
 /// What guards and drive say, of one device.
 type Asked = (Findings, DriveFacts);
 
-/// Asks all devices at the same time, each in a thread: a disk that dies may keep the kernel for an hour.
+/// Asks all devices at the same time.
 ///
 /// # Errors
 ///
 /// [`StepError::Cancelled`].
-fn ask_all(
+fn ask_every(
     source: &Arc<dyn DriveSource>,
     disks: &[BlockDevice],
     scope: &Arc<Scope>,
     observer: &dyn StepObserver,
 ) -> Result<Vec<Asked>, StepError> {
-    let (tell, told) = mpsc::channel();
-    let mut answers: BTreeMap<usize, Asked> = BTreeMap::new();
-    let mut running = 0;
-    for (number, disk) in disks.iter().enumerate() {
-        let (source, scope, disk, tell) = (source.clone(), scope.clone(), disk.clone(), tell.clone());
-        // Detached, and nobody may listen any more.
-        let work = move || tell.send((number, ask(source.as_ref(), &disk, &scope))).unwrap_or_default();
-        match thread::Builder::new().spawn(work) {
-            Ok(_) => running += 1,
-            Err(error) => {
-                let problem = format!("could not be asked: there is no thread for it ({error})");
-                answers.insert(number, (Findings::not_asked(problem), DriveFacts::default()));
-            }
-        }
-    }
-    drop(tell);
-    let begun = Instant::now();
-    while running > 0 && begun.elapsed() < SILENCE {
-        match told.recv_timeout(TICK) {
-            Ok((number, answer)) => {
-                answers.insert(number, answer);
-                running -= 1;
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            // What is missing has panicked.
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        if observer.cancelled() {
-            return Err(StepError::Cancelled { done: 0, total: disks.len() });
-        }
-    }
-    let missing = || {
-        let problem = format!("did not answer within {} s", SILENCE.as_secs());
-        (Findings::not_asked(problem), DriveFacts::default())
-    };
-    Ok((0..disks.len()).map(|number| answers.remove(&number).unwrap_or_else(missing)).collect())
+    let (source, scope) = (source.clone(), scope.clone());
+    let answers =
+        ask_all(disks, SILENCE, &|| observer.cancelled(), move |disk| ask(source.as_ref(), disk, &scope))
+            .ok_or(StepError::Cancelled { done: 0, total: disks.len() })?;
+    let missing = |problem| (Findings::not_asked(problem), DriveFacts::default());
+    Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect())
 }
 
 fn ask(source: &dyn DriveSource, disk: &BlockDevice, scope: &Scope) -> Asked {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
 
 mod boot_entry;
+mod burning;
 mod cleaning;
 mod collectors;
 mod disk_image;

@@ -5,11 +5,11 @@ use std::net::{IpAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::run::Shared;
+use super::super::run::Worker;
 use super::stream::Stream;
 use super::wire::{self, BLOCK, Direction, HELLO, Hello, RECEIPT};
 
-/// A stream that stands still so long has failed.
+/// A stream has failed on which a block takes longer, and one that goes on for longer than its time and this.
 const STALL: Duration = Duration::from_secs(30);
 /// A caller that has not joined both ends by then is let go, and may come again.
 const GREETING: Duration = Duration::from_secs(60);
@@ -17,7 +17,7 @@ const GREETING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) struct Half<'s> {
-    pub(super) shared: &'s Shared,
+    pub(super) worker: &'s Worker,
     pub(super) listener: &'s TcpListener,
     /// Who may connect.
     pub(super) caller: IpAddr,
@@ -70,11 +70,8 @@ impl Half<'_> {
                 continue;
             };
             let mut theirs = [0; HELLO];
-            let greeting = GREETING.min(left);
-            match stream
-                .write(&self.hello.bytes(), greeting)
-                .and_then(|()| stream.read(&mut theirs, greeting))
-            {
+            let due = Instant::now() + GREETING.min(left);
+            match stream.write(&self.hello.bytes(), due).and_then(|()| stream.read(&mut theirs, due)) {
                 Ok(()) if Hello::is_one(&theirs) => {
                     self.hello.fits(&theirs).map_err(io::Error::other)?;
                     return Ok(stream);
@@ -88,12 +85,12 @@ impl Half<'_> {
 
     /// A caller's connection, if there is one. Those of strangers are closed.
     fn accept(&self) -> io::Result<Option<Stream<'_>>> {
-        if self.shared.is_stopped() {
+        if self.worker.is_stopped() {
             return Err(io::Error::new(ErrorKind::Interrupted, "stopped"));
         }
         match self.listener.accept() {
             Ok((socket, from)) if from.ip().to_canonical() == self.caller.to_canonical() => {
-                Stream::new(self.shared, socket).map(Some)
+                Stream::new(self.worker, socket).map(Some)
             }
             Ok((_, from)) => {
                 tracing::warn!("{from} is not {}: closed", self.caller);
@@ -114,18 +111,19 @@ impl Half<'_> {
     /// Until the time is over; then the other end says how much it got.
     fn send(&self, stream: &mut Stream<'_>) -> io::Result<u64> {
         let end = Instant::now() + self.runtime();
+        let last = end + STALL;
         let mut block = vec![0; BLOCK];
         let mut count = 0;
         while Instant::now() < end {
             wire::make(&mut block, count);
-            stream.write(&block, STALL)?;
-            self.shared.add(BLOCK as u64);
+            stream.write(&block, soon(last))?;
+            self.worker.add(BLOCK as u64);
             count += 1;
         }
         wire::make_last(&mut block, count);
-        stream.write(&block, STALL)?;
+        stream.write(&block, last)?;
         let mut receipt = [0; RECEIPT];
-        stream.read(&mut receipt, STALL)?;
+        stream.read(&mut receipt, last)?;
         if receipt == wire::receipt(count) {
             Ok(count)
         } else {
@@ -135,20 +133,25 @@ impl Half<'_> {
 
     /// Until the other end says that it was all.
     fn receive(&self, stream: &mut Stream<'_>) -> io::Result<u64> {
-        let end = Instant::now() + self.runtime() + STALL;
+        let last = Instant::now() + self.runtime() + STALL;
         let mut block = vec![0; BLOCK];
         let mut count = 0;
         loop {
-            stream.read(&mut block, STALL)?;
-            if wire::check(&block, count)? {
-                stream.write(&wire::receipt(count), STALL)?;
-                return Ok(count);
-            }
-            self.shared.add(BLOCK as u64);
-            count += 1;
-            if Instant::now() >= end {
+            if Instant::now() >= last {
                 return Err(io::Error::new(ErrorKind::TimedOut, "the other end does not come to an end"));
             }
+            stream.read(&mut block, soon(last))?;
+            if wire::check(&block, count)? {
+                stream.write(&wire::receipt(count), last)?;
+                return Ok(count);
+            }
+            self.worker.add(BLOCK as u64);
+            count += 1;
         }
     }
+}
+
+/// When a block has to have gone through that begins now.
+fn soon(last: Instant) -> Instant {
+    last.min(Instant::now() + STALL)
 }

@@ -52,7 +52,7 @@ impl Node {
         let outcome = thread::spawn(move || {
             let (args, nothing) = (Map::new(), Value::Null);
             let context = StepContext { node: &nothing, ports: &nothing, args: &args, observer: &observer };
-            burn(&context, &listener, pair, runtime, patience)
+            burn(&context, listener, pair, runtime, patience)
         });
         Self { address, outcome }
     }
@@ -224,6 +224,25 @@ fn nodes_that_were_told_different_things_say_so() {
         let failure = node.failure();
         assert!(failure.contains(expected), "{failure}");
     }
+}
+
+#[test]
+fn a_byte_now_and_then_keeps_nothing_open() {
+    let listener = TcpListener::bind((HERE, 0)).unwrap();
+    let mut slow = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let trickle = thread::spawn(move || {
+        // Until the other end is gone.
+        while slow.write_all(&[7]).is_ok() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let worker = Worker::alone(None);
+    let mut stream = stream::Stream::new(&worker, listener.accept().unwrap().0).unwrap();
+    let error = stream.read(&mut vec![0; BLOCK], Instant::now() + SHORT).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    assert!(error.to_string().contains("of 65536 bytes"), "{error}");
+    drop(stream);
+    trickle.join().unwrap();
 }
 
 #[test]

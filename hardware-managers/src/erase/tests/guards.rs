@@ -50,8 +50,7 @@ fn a_namespace_that_is_refused_is_not_emptied_by_its_neighbour() {
 fn a_neighbour_that_was_mounted_since_the_plan_stops_what_would_empty_it() {
     let clock = SimulatedClock::new();
     let (mut bench, drive, other) = two_namespaces(&clock, vec![1, 2]);
-    let mounted = Findings { held: vec!["/dev/nvme0n2 is mounted at /srv".to_owned()], ..free(4 * MIB) };
-    bench.slots.get_mut(SECOND).unwrap().later = Some(mounted);
+    bench.hold_later(SECOND, "/dev/nvme0n2 is mounted at /srv");
     let run = run(bench, json!({}), json!({}));
     assert!(run.plans.iter().all(|plan| plan.verdict == PlanVerdict::Erase));
     let error = run.outcome.unwrap_err();

@@ -26,7 +26,7 @@ use crate::drives::{Clock, DriveKind};
 use crate::managers::{StepContext, StepError, StepObserver};
 use crate::wipe::SkipList;
 
-pub(super) const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// Findings with which nothing is in the way.
 pub(super) fn free(size: u64) -> Findings {
@@ -113,18 +113,18 @@ struct Slot {
 
 /// A machine whose drives are played.
 #[derive(Default)]
-pub(super) struct Bench {
+pub(crate) struct Bench {
     slots: BTreeMap<String, Slot>,
     clock: SimulatedClock,
     notes: Arc<Mutex<BTreeMap<String, Note>>>,
 }
 
 impl Bench {
-    pub(super) fn new(clock: &SimulatedClock) -> Self {
+    pub(crate) fn new(clock: &SimulatedClock) -> Self {
         Self { clock: clock.clone(), ..Self::default() }
     }
 
-    pub(super) fn put(&mut self, name: &str, kind: DriveKind, drive: Arc<dyn Drive>) -> &mut Findings {
+    pub(crate) fn put(&mut self, name: &str, kind: DriveKind, drive: Arc<dyn Drive>) -> &mut Findings {
         let size = drive.size_bytes();
         let disk = BlockDevice { name: name.to_owned(), size, rotational: true, ..BlockDevice::default() };
         let findings = Findings { lane: name.to_owned(), ..free(size) };
@@ -142,8 +142,18 @@ impl Bench {
         &mut self.slots.entry(name.to_owned()).insert_entry(slot).into_mut().findings
     }
 
-    pub(super) fn plain(&mut self, name: &str, content: &Arc<Content>) -> &mut Findings {
+    pub(crate) fn plain(&mut self, name: &str, content: &Arc<Content>) -> &mut Findings {
         self.put(name, DriveKind::Plain, Arc::new(PlainDrive(content.clone())))
+    }
+
+    pub(crate) fn disks(&self) -> Vec<BlockDevice> {
+        self.slots.values().map(|slot| slot.disk.clone()).collect()
+    }
+
+    /// Somebody comes to use the drive after the plan.
+    pub(crate) fn hold_later(&mut self, name: &str, by: &str) {
+        let slot = self.slots.get_mut(name).expect("the drive is there");
+        slot.later = Some(Findings { held: vec![by.to_owned()], ..slot.findings.clone() });
     }
 
     pub(super) fn leave_note(&self, name: &str, note: Note) {
@@ -245,7 +255,7 @@ pub(super) fn run_observed(bench: Bench, knobs: Value, args: Value, watcher: &Wa
     let ports = json!([]);
     let context = StepContext { node: &node, ports: &ports, args: &args, observer: watcher };
     let policy = Policy::read(&node, &args).unwrap();
-    let disks = bench.slots.values().map(|slot| slot.disk.clone()).collect();
+    let disks = bench.disks();
     let source: Arc<dyn DriveSource> = Arc::new(bench);
     let survey = match probe(&source, disks, &context, &policy) {
         Ok(survey) => survey,
