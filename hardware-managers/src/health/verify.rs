@@ -1,19 +1,23 @@
 //! The step `verify_devices`: a gate that only drives pass which are fit for use. It writes nothing.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tacit_blockdev::{Access, Device, Drive, Error};
 use tacit_model::BlockDevice;
 
 use super::limits::Limits;
+use crate::ask::{SILENCE, ask_all};
 use crate::chain::chain;
 use crate::drives::nvme::SmartLog;
 use crate::drives::{DriveHealth, DriveKind, identify};
 use crate::machine::Machine;
-use crate::managers::{DeviceFailure, StepContext, StepError};
+use crate::managers::{StepContext, StepError};
 use crate::wipe::SkipList;
 
 /// How a step reaches a disk.
-pub(super) type Open<'a> = &'a dyn Fn(&BlockDevice) -> Result<Box<dyn Drive>, Error>;
+pub(super) type Open = Arc<dyn Fn(&BlockDevice) -> Result<Box<dyn Drive>, Error> + Send + Sync>;
 
 pub(super) fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
     let limits = Limits::from_args(context.args)?;
@@ -26,7 +30,7 @@ pub(super) fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value,
         .map(|disk| format!("{}: it reports no size, as drives do that have failed", disk.name))
         .collect();
     let disks = disks(machine, context)?;
-    verify(&disks, dead, &limits, &|disk| open(machine, disk), &|| context.observer.cancelled())
+    verify(&disks, dead, limits, opener(machine), SILENCE, &|| context.observer.cancelled())
 }
 
 /// The disks of the machine that the node does not keep out.
@@ -36,15 +40,16 @@ pub(super) fn disks(machine: &Machine, context: &StepContext<'_>) -> Result<Vec<
     Ok(machine.disks().into_iter().filter(|disk| !skip.matches(disk)).collect())
 }
 
-fn skip_list(context: &StepContext<'_>) -> Result<SkipList, StepError> {
+pub(super) fn skip_list(context: &StepContext<'_>) -> Result<SkipList, StepError> {
     SkipList::from_node(context.node).map_err(|error| StepError::InvalidParameter {
         parameter: "properties.skip_block_devices".to_owned(),
         problem: error.to_string(),
     })
 }
 
-pub(super) fn open(machine: &Machine, disk: &BlockDevice) -> Result<Box<dyn Drive>, Error> {
-    Ok(Box::new(Device::open(&machine.device_node(&disk.name), Access::Read)?))
+pub(super) fn opener(machine: &Machine) -> Open {
+    let machine = machine.clone();
+    Arc::new(move |disk| Ok(Box::new(Device::open(&machine.device_node(&disk.name), Access::Read)?)))
 }
 
 /// What is known of one disk.
@@ -55,25 +60,33 @@ struct Finding {
     report: Value,
 }
 
-/// Asks every disk; the step fails when one does, and names all that do, `dead` ones first.
+impl Finding {
+    /// Of a disk that cannot be asked, and why: it is not fit for use.
+    fn none(problem: String) -> Self {
+        Self { failing: vec![problem], known: true, report: Value::Null }
+    }
+}
+
+/// Asks every disk, each for so long; the step fails when one does, and names all that do, `dead` ones first.
 ///
 /// # Errors
 ///
-/// [`StepError::Failed`], [`StepError::Halted`].
+/// [`StepError::Failed`], [`StepError::Cancelled`].
 fn verify(
     disks: &[BlockDevice],
     dead: Vec<String>,
-    limits: &Limits,
-    open: Open<'_>,
+    limits: Limits,
+    open: Open,
+    silence: Duration,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Value, StepError> {
+    let require_health = limits.require_health;
+    let found = ask_all(disks, silence, cancelled, move |disk| examine(disk, &limits, &open))
+        .ok_or(StepError::Cancelled { done: 0, total: disks.len() })?;
     let (mut reports, mut failures) = (Vec::new(), dead);
-    for (done, disk) in disks.iter().enumerate() {
-        if cancelled() {
-            return Err(halted(&disks[done..], "not looked at", false));
-        }
-        let mut finding = examine(disk, limits, open);
-        if !finding.known && limits.require_health {
+    for (disk, found) in disks.iter().zip(found) {
+        let mut finding = found.unwrap_or_else(Finding::none);
+        if !finding.known && require_health {
             finding.failing.push("it tells nothing of its health".to_owned());
         }
         if !finding.failing.is_empty() {
@@ -94,20 +107,10 @@ fn verify(
     })
 }
 
-/// The caller asked to stop: these disks were left as they were.
-pub(super) fn halted<'d>(
-    disks: impl IntoIterator<Item = &'d BlockDevice>,
-    state: &str,
-    touched: bool,
-) -> StepError {
-    let state = |disk: &BlockDevice| DeviceFailure { device: disk.name.clone(), reason: state.to_owned() };
-    StepError::Halted { states: disks.into_iter().map(state).collect(), proofs: Vec::new(), touched }
-}
-
-fn examine(disk: &BlockDevice, limits: &Limits, open: Open<'_>) -> Finding {
+fn examine(disk: &BlockDevice, limits: &Limits, open: &Open) -> Finding {
     let drive = match open(disk) {
         Ok(drive) => drive,
-        Err(error) => return Finding { failing: vec![chain(&error)], known: true, report: Value::Null },
+        Err(error) => return Finding::none(chain(&error)),
     };
     // Among device-mapper devices only multipath ones are listed; the kernel hands SCSI commands to a path.
     let kind = if disk.name.starts_with("/dev/dm-") { DriveKind::Scsi } else { DriveKind::of(&disk.name) };
@@ -196,7 +199,7 @@ mod tests {
     fn gate(names: &[&str], args: Value) -> Result<Value, StepError> {
         let disks: Vec<_> = names.iter().map(|name| disk(name)).collect();
         let limits = Limits::from_args(args.as_object().unwrap()).unwrap();
-        verify(&disks, Vec::new(), &limits, &play, &|| false)
+        verify(&disks, Vec::new(), limits, Arc::new(play), SILENCE, &|| false)
     }
 
     #[test]
@@ -237,14 +240,28 @@ mod tests {
     }
 
     #[test]
-    fn it_stops_between_drives() {
-        let limits = Limits::from_args(json!({}).as_object().unwrap()).unwrap();
-        let disks = [disk("/dev/nvme0n1"), disk("/dev/nvme0n2")];
-        let looks = std::cell::Cell::new(0);
-        let error = verify(&disks, Vec::new(), &limits, &play, &|| looks.replace(looks.get() + 1) == 1);
-        let error = error.unwrap_err();
-        assert_eq!(error.details(), "stopped: /dev/nvme0n2: not looked at");
-        assert!(!error.disk_touched());
+    fn a_drive_that_hangs_fails_and_keeps_nobody_waiting() {
+        let gate = Arc::new(std::sync::Mutex::new(()));
+        let closed = gate.lock().unwrap();
+        let hangs = gate.clone();
+        let open: Open = Arc::new(move |disk| {
+            if disk.name == "/dev/nvme0n1" {
+                drop(hangs.lock());
+            }
+            play(disk)
+        });
+        let gate = |silence, cancelled: &dyn Fn() -> bool| {
+            let limits = Limits::from_args(json!({}).as_object().unwrap()).unwrap();
+            let disks = [disk("/dev/nvme0n1"), disk("/dev/nvme1n1")];
+            verify(&disks, Vec::new(), limits, open.clone(), silence, cancelled).unwrap_err()
+        };
+        let error = gate(Duration::from_secs(1), &|| false);
+        let text = error.details();
+        assert!(text.starts_with("/dev/nvme0n1: did not answer within 1 s; /dev/nvme1n1: "), "{text}");
+        let stopped = gate(SILENCE, &|| true);
+        assert!(matches!(stopped, StepError::Cancelled { done: 0, total: 2 }), "{stopped:?}");
+        assert!(!stopped.disk_touched());
+        drop(closed);
     }
 
     #[test]
