@@ -53,6 +53,9 @@ pub(crate) fn erase(
             let psid = options.psid.ok_or_else(|| DriveError::Unusable {
                 reason: "the PSID of the drive's label was not given".to_owned(),
             })?;
+            if kind == DriveKind::Nvme {
+                nvme::alone(drive, "a revert by PSID", options.others)?;
+            }
             opal::revert(drive, kind, psid, wait)
         }
         EraseMethod::Unmap { .. } => match kind {

@@ -139,15 +139,35 @@ impl Controller {
     }
 }
 
-/// Numbers of the namespaces of the drive, the first 1024: all that exist where it can have some that are not
+/// Numbers of the other namespaces of the drive, the first 1024: all that exist where it can have some that are not
 /// attached to this controller (Base 2.1, 5.1.13.2.9), else those that are attached (5.1.13.2.2).
 ///
 /// # Errors
 ///
 /// [`DriveError::Command`].
-pub(super) fn namespaces(drive: &dyn Drive, controller: &Controller) -> Result<Vec<u32>, DriveError> {
+pub(super) fn other_namespaces(drive: &dyn Drive, controller: &Controller) -> Result<Vec<u32>, DriveError> {
+    let own = drive
+        .nvme_namespace()
+        .map_err(|source| DriveError::Command { command: "asking for the namespace", source })?;
     let structure = if controller.manages_namespaces() { ALLOCATED_NAMESPACES } else { ACTIVE_NAMESPACES };
     let data = admin::identify(drive, "Identify (list of namespaces)", structure, 0)?;
     let numbers = data.chunks_exact(4).map(|number| u32_at(number, 0));
-    Ok(numbers.take_while(|number| *number != 0).collect())
+    Ok(numbers.take_while(|number| *number != 0).filter(|number| *number != own).collect())
+}
+
+/// Refuses what would reach namespaces besides this one and `others`: those may belong to somebody, on another machine
+/// that shares the drive, too.
+///
+/// # Errors
+///
+/// [`DriveError::Unusable`] where there are any, [`DriveError::Command`] where the drive does not tell.
+pub(crate) fn alone(drive: &dyn Drive, what: &'static str, others: &[u32]) -> Result<(), DriveError> {
+    let all = other_namespaces(drive, &Controller::read(drive)?)?.into_iter();
+    let besides: Vec<String> =
+        all.filter(|number| !others.contains(number)).map(|number| number.to_string()).collect();
+    if besides.is_empty() {
+        return Ok(());
+    }
+    let besides = besides.join(", ");
+    Err(DriveError::Unusable { reason: format!("{what} would erase namespaces {besides} of the drive, too") })
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tacit_blockdev::{CommandError, Drive, NvmeCommand, Transfer};
 
-use super::controller::Controller;
+use super::controller::{Controller, alone};
 use super::follow::Deadline;
 use super::namespace::Namespace;
-use super::sanitize::{alone, settle};
+use super::sanitize::settle;
 use crate::drives::sanitize::overwrite_deadline;
 use crate::drives::{DriveError, PROGRESS_WHOLE, Sanitize, Wait};
 
@@ -41,7 +41,7 @@ pub(crate) fn format(
         return Err(DriveError::Unsupported { what });
     }
     if controller.format_reaches_all() {
-        alone(drive, &controller, what, others)?;
+        alone(drive, what, others)?;
     }
     // A key is thrown away in seconds; user data may be overwritten, block by block.
     let limit =

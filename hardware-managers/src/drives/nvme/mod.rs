@@ -19,7 +19,7 @@ mod smart;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use controller::Controller;
+pub(crate) use controller::{Controller, alone};
 pub(crate) use erase::erase;
 pub(crate) use fill::fill;
 pub(crate) use firmware::{Activation, FirmwareSlots, commit, download};

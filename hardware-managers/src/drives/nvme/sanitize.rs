@@ -5,7 +5,7 @@ use std::time::Duration;
 use tacit_blockdev::{CommandError, Drive, NvmeCommand, Transfer};
 
 use super::admin::QUICK;
-use super::controller::{Controller, namespaces};
+use super::controller::{Controller, alone};
 use super::follow::{Deadline, SANITIZING, follow, not_started};
 use super::sanitize_log::{SanitizeLog, SanitizeState};
 use crate::drives::sanitize::Overwrite;
@@ -95,7 +95,7 @@ pub(crate) fn sanitize(
     if !controller.can_sanitize(what) {
         return Err(DriveError::Unsupported { what: "such sanitize operation" });
     }
-    alone(drive, &controller, name(what), others)?;
+    alone(drive, name(what), others)?;
     let mut lines = Vec::new();
     let before = read_log(drive)?;
     let estimate = before.estimated_seconds(what).map(Duration::from_secs);
@@ -145,25 +145,6 @@ pub(super) fn settle(
             .map_err(|_| DriveError::Unusable { reason: FAILURE_MODE.to_owned() })?;
     }
     Ok(())
-}
-
-/// Refuses what would reach namespaces besides this one and `others`: those may belong to somebody, on another machine
-/// that shares the drive, too.
-pub(super) fn alone(
-    drive: &dyn Drive,
-    controller: &Controller,
-    what: &'static str,
-    others: &[u32],
-) -> Result<(), DriveError> {
-    let own = drive.nvme_namespace().map_err(|source| DriveError::Command { command: what, source })?;
-    let all = namespaces(drive, controller)?.into_iter();
-    let besides = all.filter(|number| *number != own && !others.contains(number));
-    let besides: Vec<String> = besides.map(|number| number.to_string()).collect();
-    if besides.is_empty() {
-        return Ok(());
-    }
-    let besides = besides.join(", ");
-    Err(DriveError::Unusable { reason: format!("{what} would erase namespaces {besides} of the drive, too") })
 }
 
 pub(super) fn read_log(drive: &dyn Drive) -> Result<SanitizeLog, DriveError> {

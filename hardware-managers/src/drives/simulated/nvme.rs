@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tacit_blockdev::{CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiReply, Transfer};
 
+use super::nvme_firmware::Firmware;
 use super::nvme_pages::{self, SanitizeStatus};
 use super::nvme_traits::{NvmeFault, NvmeHealth, NvmeIdentity};
+use super::tcg::SimulatedTcg;
 use super::{Content, SimulatedClock};
 use crate::drives::Clock;
 
@@ -25,11 +27,9 @@ struct State {
     block_bytes: u32,
     resets_at: Option<Duration>,
     verified: bool,
-    active_slot: u8,
-    next_slot: u8,
-    firmware: [String; 7],
-    download: Vec<u8>,
+    firmware: Firmware,
     opcodes: Vec<u8>,
+    tcg: Option<SimulatedTcg>,
 }
 
 /// A sanitize operation under way.
@@ -51,21 +51,15 @@ pub struct SimulatedNvme {
 }
 
 const INVALID_OPCODE: (u8, u8) = (0, 0x01);
-const INVALID_FIELD: (u8, u8) = (0, 0x02);
+pub(super) const INVALID_FIELD: (u8, u8) = (0, 0x02);
 const SANITIZE_FAILED: (u8, u8) = (0, 0x1c);
 const SANITIZE_IN_PROGRESS: (u8, u8) = (0, 0x1d);
-const INVALID_SLOT: (u8, u8) = (1, 0x06);
-const INVALID_IMAGE: (u8, u8) = (1, 0x07);
-const NEEDS_RESET: (u8, u8) = (1, 0x0b);
-
-/// How an image for this drive begins; eight bytes of revision follow.
-pub const FIRMWARE_MAGIC: &[u8; 8] = b"SIMNVME\0";
 
 impl SimulatedNvme {
     pub fn new(content: Content, identity: NvmeIdentity, clock: SimulatedClock) -> Self {
-        let mut state =
-            State { block_bytes: content.logical_sector(), active_slot: 1, erased: true, ..State::default() };
-        state.firmware[0] = "1.0.0".to_owned();
+        let mut state = State { block_bytes: content.logical_sector(), erased: true, ..State::default() };
+        state.firmware.put(1, "1.0.0");
+        state.tcg.clone_from(&identity.tcg);
         Self { content, identity, clock, state: Mutex::new(state) }
     }
 
@@ -83,9 +77,7 @@ impl SimulatedNvme {
 
     /// Puts firmware of a revision into a slot, 1 to 7, and runs it.
     pub fn set_firmware(&self, slot: u8, revision: &str) {
-        let mut state = self.state();
-        state.firmware[usize::from(slot) - 1] = revision.to_owned();
-        state.active_slot = slot;
+        self.state().firmware.put(slot, revision);
     }
 
     /// How many sanitize operations were started, by whomever.
@@ -162,6 +154,12 @@ impl SimulatedNvme {
         part
     }
 
+    /// Whether its content is out of reach.
+    fn is_closed(&self, state: &mut State) -> bool {
+        self.advance(state);
+        state.sanitize.is_some() || state.outcome == 3 || state.tcg.as_ref().is_some_and(|tcg| tcg.locked)
+    }
+
     /// Whether the controller answers.
     fn reach(&self, state: &State) -> Result<(), CommandError> {
         let lost = |errno| CommandError::Transport { source: io::Error::from_raw_os_error(errno) };
@@ -177,7 +175,7 @@ impl SimulatedNvme {
     fn log(&self, state: &mut State, page: u32) -> Option<[u8; 512]> {
         match page {
             2 => Some(nvme_pages::health(&state.health)),
-            3 => Some(nvme_pages::slots(state.active_slot, state.next_slot, &state.firmware)),
+            3 => Some(state.firmware.log()),
             0x81 if self.identity.sanitize & 7 != 0 => {
                 let part = self.advance(state).min(0xffff) as u16;
                 let running = state.sanitize.is_some();
@@ -249,50 +247,9 @@ impl SimulatedNvme {
         }
         Ok(0)
     }
-
-    fn download(&self, state: &mut State, dwords: &[u32; 6], data: &[u8]) -> Result<u32, CommandError> {
-        let at = dwords[1] as usize * 4;
-        let granularity = match self.identity.firmware_granularity {
-            0 | 0xff => 4,
-            granularity => usize::from(granularity) * 4096,
-        };
-        let largest = match self.identity.largest_transfer {
-            0 => usize::MAX,
-            exponent => 4096 << exponent,
-        };
-        let fits = at == state.download.len() && at.is_multiple_of(granularity);
-        if !fits || data.len() > largest || data.len() != (dwords[0] as usize + 1) * 4 {
-            return refuse(INVALID_FIELD);
-        }
-        state.download.extend_from_slice(data);
-        Ok(0)
-    }
-
-    fn commit(&self, state: &mut State, dword10: u32) -> Result<u32, CommandError> {
-        let (slot, action) = ((dword10 & 7) as usize, dword10 >> 3 & 7);
-        let slots = usize::from(self.identity.firmware_updates >> 1 & 7);
-        let image = std::mem::take(&mut state.download);
-        if slot == 0 || slot > slots || slot == 1 && self.identity.firmware_updates & 1 != 0 {
-            return refuse(INVALID_SLOT);
-        }
-        let Some(revision) = image.strip_prefix(FIRMWARE_MAGIC).and_then(|rest| rest.get(..8)) else {
-            return refuse(INVALID_IMAGE);
-        };
-        if state.fault == NvmeFault::FirmwareLost {
-            return Ok(0);
-        }
-        state.firmware[slot - 1] = String::from_utf8_lossy(revision).trim().to_owned();
-        let at_once = action == 3 && self.identity.firmware_updates & 0x10 != 0;
-        if at_once && state.fault != NvmeFault::ActivationNeedsReset {
-            state.active_slot = slot as u8;
-            return Ok(0);
-        }
-        state.next_slot = slot as u8;
-        if at_once { refuse(NEEDS_RESET) } else { Ok(0) }
-    }
 }
 
-fn refuse((code_type, code): (u8, u8)) -> Result<u32, CommandError> {
+pub(super) fn refuse((code_type, code): (u8, u8)) -> Result<u32, CommandError> {
     Err(CommandError::Nvme { code_type, code, do_not_retry: true })
 }
 
@@ -310,29 +267,25 @@ impl Drive for SimulatedNvme {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
-        let mut state = self.state();
-        self.advance(&mut state);
-        if state.sanitize.is_some() || state.outcome == 3 {
-            let source = io::Error::from_raw_os_error(nix::libc::EIO);
-            let device = "/dev/simulated".into();
-            return Err(Error::Read { device, offset, length: buf.len() as u64, source });
+        if self.is_closed(&mut self.state()) {
+            return Err(Content::unreadable(offset, buf.len()));
         }
         self.content.read_at(offset, buf)
     }
 
     fn write_at(&self, offset: u64, buf: &[u8]) -> Result<(), Error> {
         let mut state = self.state();
-        self.advance(&mut state);
-        if state.sanitize.is_some() || state.outcome == 3 {
-            let source = io::Error::from_raw_os_error(nix::libc::EIO);
-            let device = "/dev/simulated".into();
-            return Err(Error::Write { device, offset, length: buf.len() as u64, source });
+        if self.is_closed(&mut state) {
+            return Err(Content::unwritable(offset, buf.len()));
         }
         state.erased = false;
         self.content.write_at(offset, buf)
     }
 
     fn discard(&self, offset: u64, len: u64) -> Result<(), Error> {
+        if self.is_closed(&mut self.state()) {
+            return Err(Content::unwritable(offset, 0));
+        }
         self.content.fill(offset..offset.saturating_add(len), 0);
         Ok(())
     }
@@ -361,16 +314,22 @@ impl Drive for SimulatedNvme {
                     let blocks = seen + self.identity.unseen_blocks;
                     fill(buffer, &nvme_pages::namespace(&self.identity, blocks, state.block_bytes))
                 }
-                1 => {
-                    let running = &state.firmware[usize::from(state.active_slot) - 1];
-                    fill(buffer, &nvme_pages::controller(&self.identity, running))
-                }
+                1 => fill(buffer, &nvme_pages::controller(&self.identity, state.firmware.running())),
                 2 | 0x10 => fill(buffer, &nvme_pages::namespaces(&self.identity)),
                 _ => refuse(INVALID_FIELD),
             },
-            (0x10, _) => self.commit(&mut state, command.dwords[0]),
-            (0x11, Transfer::ToDevice(bytes)) => self.download(&mut state, &command.dwords, bytes),
+            (0x10, _) => {
+                let fault = state.fault;
+                state.firmware.commit(&self.identity, fault, command.dwords[0])
+            }
+            (0x11, Transfer::ToDevice(bytes)) => {
+                state.firmware.download(&self.identity, &command.dwords, bytes)
+            }
             (0x80, _) => self.format(&mut state, command),
+            (0x82, Transfer::FromDevice(buffer)) => match &state.tcg {
+                Some(tcg) => fill(buffer, &tcg.discovery()),
+                None => refuse(INVALID_OPCODE),
+            },
             (0x84, _) => self.sanitize(&mut state, &command.dwords),
             _ => refuse(INVALID_OPCODE),
         };
@@ -397,8 +356,11 @@ impl Drive for SimulatedNvme {
         Err(CommandError::NoPassThrough)
     }
 
-    fn opal_revert_by_psid(&self, _: &str) -> Result<(), CommandError> {
-        Err(CommandError::NoPassThrough)
+    fn opal_revert_by_psid(&self, psid: &str) -> Result<(), CommandError> {
+        match &mut self.state().tcg {
+            Some(tcg) => tcg.revert(psid, &self.content),
+            None => Err(CommandError::NoPassThrough),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a simulated NVMe controller is like, and what is wrong with it.
 
+use super::tcg::SimulatedTcg;
+
 /// What the controller says of itself. By default it can do everything, at once and well.
 #[derive(Clone, Debug)]
 pub struct NvmeIdentity {
@@ -28,6 +30,7 @@ pub struct NvmeIdentity {
     pub protection: u8,
     /// Estimated seconds for overwrite, block erase and crypto erase.
     pub estimates: [u32; 3],
+    pub tcg: Option<SimulatedTcg>,
 }
 
 impl Default for NvmeIdentity {
@@ -47,6 +50,7 @@ impl Default for NvmeIdentity {
             keys: None,
             protection: 0,
             estimates: [1600, 20, 2],
+            tcg: None,
         }
     }
 }
