@@ -41,6 +41,7 @@ pub(crate) struct Wait<'a> {
     pub(crate) clock: &'a dyn Clock,
     /// Hears how far the drive says that it is, of [`PROGRESS_WHOLE`].
     pub(crate) progress: &'a dyn Fn(u64),
-    /// Asked where a drive can be left half-way: between the commands of an unmap, never within a sanitize operation.
+    /// Asked where a drive can be left half-way, between the commands of an unmap, and where it goes on without anybody
+    /// who waits, once a sanitize operation has begun.
     pub(crate) cancelled: &'a dyn Fn() -> bool,
 }

@@ -33,9 +33,12 @@ pub(crate) enum DriveError {
     /// The drive may still be at work. Nothing else can be done with it until it is done.
     #[error("{operation} did not end within {} s; the drive may still be at work", waited.as_secs())]
     Unfinished { operation: &'static str, waited: Duration },
-    /// The path to the drive, while it was at work.
+    /// It does not say any more how far it is.
     #[error("the drive was lost during {operation}; it may still be at work")]
-    Lost { operation: &'static str, source: CommandError },
+    Lost { operation: &'static str, source: Box<DriveError> },
+    /// As was asked, nobody waits for it any more.
+    #[error("{operation} goes on in the drive, which nothing can stop")]
+    Left { operation: &'static str },
     /// The drive itself says that it failed.
     #[error("{operation} failed: {reason}")]
     Failed { operation: &'static str, reason: String },
@@ -75,10 +78,20 @@ impl DriveError {
         }
     }
 
+    /// What it means when it is the answer to a command that starts something: an answer that was lost says nothing.
+    pub(super) fn of_start(self, operation: &'static str) -> Self {
+        match self {
+            Self::Command { source: CommandError::TimedOut | CommandError::Transport { .. }, .. } => {
+                Self::Lost { operation, source: Box::new(self) }
+            }
+            error => error,
+        }
+    }
+
     /// Whether the drive may be at work on its own: nothing else can be tried on it.
     pub(crate) fn still_working(&self) -> bool {
         match self {
-            Self::Unfinished { .. } | Self::Lost { .. } => true,
+            Self::Unfinished { .. } | Self::Lost { .. } | Self::Left { .. } => true,
             Self::Command { source: CommandError::TimedOut, .. } => true,
             Self::PasswordLeft { source, .. } => source.still_working(),
             _ => false,

@@ -85,12 +85,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A bus that is reset, or a drive that is too busy to answer, is asked again so many times.
 const FRUITLESS: usize = 5;
 
-/// Asks until the drive is done; returns how long that took.
+/// Asks a drive that is at work until it is done; returns how long that took.
 ///
 /// # Errors
 ///
-/// [`DriveError::Unfinished`] at the deadline; what `ask` returns when the drive said that it failed, or did not
-/// answer several times in a row.
+/// [`DriveError::Failed`] when the drive says so. All others leave it at work: [`DriveError::Unfinished`] at the
+/// deadline, [`DriveError::Left`], [`DriveError::Lost`] when it does not answer several times in a row, or with
+/// something else.
 pub(super) fn until_done(
     operation: &'static str,
     deadline: Duration,
@@ -113,7 +114,11 @@ pub(super) fn until_done(
                 }
             }
             Err(error) if fruitless < FRUITLESS && may_pass(&error) => fruitless += 1,
-            Err(error) => return Err(error),
+            Err(error @ DriveError::Failed { .. }) => return Err(error),
+            Err(error) => return Err(DriveError::Lost { operation, source: Box::new(error) }),
+        }
+        if (wait.cancelled)() {
+            return Err(DriveError::Left { operation });
         }
         if waited >= deadline {
             return Err(DriveError::Unfinished { operation, waited });

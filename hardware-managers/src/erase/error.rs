@@ -1,5 +1,8 @@
 use tacit_blockdev::Error;
 
+use crate::chain::chain;
+use crate::drives::DriveError;
+
 /// Why one device is not erased, or not proven to be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EraseError {
@@ -46,5 +49,20 @@ impl EraseError {
     /// Whether the drive may go on by itself.
     pub(crate) fn is_still_working(&self) -> bool {
         matches!(self, Self::StillWorking { .. } | Self::Cancelled { .. })
+    }
+}
+
+impl From<DriveError> for EraseError {
+    fn from(error: DriveError) -> Self {
+        match error {
+            DriveError::Cancelled { operation } => {
+                Self::Cancelled { state: format!("{operation} was left half-way") }
+            }
+            DriveError::Left { .. } => Self::Cancelled {
+                state: format!("{error}; erase it again to wait for the end and to prove it"),
+            },
+            error if error.still_working() => Self::StillWorking { details: chain(&error) },
+            error => Self::Drive { details: chain(&error) },
+        }
     }
 }

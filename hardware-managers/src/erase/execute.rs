@@ -245,7 +245,7 @@ impl Work<'_> {
                 proof.actions.extend(lines);
                 Ok(())
             }
-            Err(error) if error.still_working() => Err(EraseError::StillWorking { details: chain(&error) }),
+            Err(error) if error.still_working() => Err(error.into()),
             // What it means for a method, the method finds out.
             Err(error) => {
                 proof.actions.push(format!("not as it should be at first: {}", chain(&error)));

@@ -222,8 +222,8 @@ impl Watch {
             self.outcomes.entry(*number).or_insert_with(|| {
                 let state = match control.inside() {
                     Some(inside) => format!(
-                        "{inside} goes on in the drive, which nothing can stop; \
-                         erase it again to wait for the end and to prove it"
+                        "{inside} goes on in the drive, which nothing can stop, and keeps the device busy; \
+                         erase it again when it is done"
                     ),
                     None if !control.touched() => "untouched".to_owned(),
                     None => "the kernel's request has not ended; nothing is known of the content".to_owned(),

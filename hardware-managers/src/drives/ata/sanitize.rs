@@ -70,9 +70,8 @@ impl Status {
 ///
 /// # Errors
 ///
-/// [`DriveError::Failed`] when the drive says so; it was then led out of its failure mode, if it let itself be.
-/// [`DriveError::Unfinished`] at the deadline, [`DriveError::Unusable`] when frozen or locked, [`DriveError`]
-/// otherwise.
+/// [`DriveError::Failed`] when the drive says so; it was then led out of its failure mode, if it let itself be. Those
+/// of [`until_done`], [`DriveError::Unusable`] when frozen or locked, [`DriveError`] otherwise.
 pub(crate) fn sanitize(
     drive: &dyn Drive,
     what: Sanitize,
@@ -94,7 +93,7 @@ pub(crate) fn sanitize(
     }
     // A drive that is locked refuses; one that is frozen for passwords does not.
     let command = start_command(what);
-    send(drive, &command, AtaTransfer::None)?;
+    send(drive, &command, AtaTransfer::None).map_err(|error| error.of_start(command.name))?;
     evidence.push(format!("{} was accepted", command.name));
     let mut seen = None;
     let took = until_done(command.name, what.deadline(drive.size_bytes(), None), wait, || {
@@ -112,7 +111,7 @@ pub(crate) fn sanitize(
 ///
 /// # Errors
 ///
-/// [`DriveError::Unfinished`], those of [`recover`]; that the operation failed is none.
+/// Those of [`until_done`] and [`recover`]; that the operation failed is none.
 pub(crate) fn settle(drive: &dyn Drive, wait: &Wait<'_>) -> Result<Vec<String>, DriveError> {
     let mut evidence = Vec::new();
     let (crypto, block, overwrite) = identify(drive)?.sanitize();

@@ -315,7 +315,7 @@ fn sanitize_frozen_vanished_or_untold() {
     let (vanishing, clock) =
         drive(AtaTraits { misbehaviour: Misbehaviour::Vanishes, ..AtaTraits::default() });
     let lost = sanitize(&vanishing, Sanitize::Block, &wait(&clock));
-    assert!(matches!(lost, Err(DriveError::Command { .. })), "{lost:?}");
+    assert!(matches!(lost, Err(DriveError::Lost { .. })), "{lost:?}");
 
     // The flags of the status are in the half of the count that is not told: no proof, so no start.
     let (mute, clock) = drive(AtaTraits { fixed_sense: true, ..AtaTraits::default() });
@@ -393,4 +393,22 @@ fn sizes_are_told_in_whole_or_not_at_all() {
     let (locked, _) = drive(AtaTraits { configuration_locked: true, ..traits });
     let found = facts(&locked);
     assert_eq!((found.hidden_bytes, found.overlaid_bytes, found.may_hide), (Some(4096), None, true));
+}
+
+#[test]
+fn a_start_without_an_answer_and_a_wait_that_was_ended_leave_the_drive_at_work() {
+    let (mute, clock) = drive(AtaTraits { misbehaviour: Misbehaviour::AnswerLost, ..AtaTraits::default() });
+    let lost = sanitize(&mute, Sanitize::Block, &wait(&clock)).unwrap_err();
+    assert!(matches!(lost, DriveError::Lost { .. }) && lost.still_working(), "{lost:?}");
+    assert!(facts(&mute).sanitizing.is_some());
+
+    let (left, clock) = drive(AtaTraits::default());
+    let stopped = Wait { cancelled: &|| true, ..wait(&clock) };
+    for _ in 0..2 {
+        // The second time it is found at work, and the wait for that is ended, too.
+        let error = sanitize(&left, Sanitize::Block, &stopped).unwrap_err();
+        assert!(matches!(error, DriveError::Left { .. }) && error.still_working(), "{error:?}");
+        assert!(facts(&left).sanitizing.is_some());
+    }
+    assert!(clock.elapsed() < Duration::from_secs(10));
 }

@@ -18,6 +18,7 @@ const SILENCE: Duration = Duration::from_secs(180);
 const STALE: Duration = Duration::from_secs(30);
 
 pub(super) const SANITIZING: &str = "the sanitize operation";
+pub(super) const READING: &str = "reading the sanitize log";
 
 /// The limits of one wait, on the clock of a [`Wait`].
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,7 @@ impl Deadline {
 ///
 /// # Errors
 ///
-/// [`DriveError::Unfinished`] and [`DriveError::Lost`] leave the operation under way; [`DriveError::Unproven`] when
+/// [`DriveError::Unfinished`], [`DriveError::Lost`] and [`DriveError::Left`] leave the operation under way; [`DriveError::Unproven`] when
 /// the log never tells of it.
 pub(super) fn follow(
     drive: &dyn Drive,
@@ -76,6 +77,7 @@ pub(super) fn follow(
             Err(source) => {
                 let silence = wait.clock.now().saturating_sub(heard);
                 if is_gone(&source) || silence >= SILENCE {
+                    let source = Box::new(DriveError::Command { command: READING, source });
                     return Err(DriveError::Lost { operation: SANITIZING, source });
                 }
             }
@@ -83,6 +85,9 @@ pub(super) fn follow(
         let left = deadline.left(wait);
         if left.is_zero() {
             return Err(DriveError::Unfinished { operation: SANITIZING, waited: deadline.waited(wait) });
+        }
+        if (wait.cancelled)() {
+            return Err(DriveError::Left { operation: SANITIZING });
         }
         wait.clock.pause(pause.min(left));
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -67,7 +67,7 @@ pub(crate) fn format(
             Err(CommandError::Nvme { code_type, code, .. }) if (code_type, code) == IN_PROGRESS => {
                 wait.clock.pause(PAUSE.min(left));
             }
-            Err(source) => return Err(DriveError::Command { command: what, source }),
+            Err(source) => return Err(DriveError::Command { command: what, source }.of_start(what)),
         }
     }
     (wait.progress)(PROGRESS_WHOLE);

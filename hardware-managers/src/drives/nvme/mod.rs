@@ -2,7 +2,7 @@
 //! NVM Command Set Specification 1.1).
 //!
 //! Nothing here can be cancelled: a drive that began to sanitize goes on across resets and power cycles until it is
-//! done, and whoever asks it again joins what it is doing. A deadline ends the waiting, never the work.
+//! done, and whoever asks it again joins what it is doing. A deadline or a stop ends the waiting, never the work.
 
 mod admin;
 mod controller;

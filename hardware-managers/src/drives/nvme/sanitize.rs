@@ -6,7 +6,7 @@ use tacit_blockdev::{CommandError, Drive, NvmeCommand, Transfer};
 
 use super::admin::QUICK;
 use super::controller::{Controller, alone};
-use super::follow::{Deadline, SANITIZING, follow, not_started};
+use super::follow::{Deadline, READING, SANITIZING, follow, not_started};
 use super::sanitize_log::{SanitizeLog, SanitizeState};
 use crate::drives::sanitize::Overwrite;
 use crate::drives::{DriveError, EraseMethod, Sanitize, Wait};
@@ -148,8 +148,7 @@ pub(super) fn settle(
 }
 
 pub(super) fn read_log(drive: &dyn Drive) -> Result<SanitizeLog, DriveError> {
-    SanitizeLog::read(drive)
-        .map_err(|source| DriveError::Command { command: "reading the sanitize log", source })
+    SanitizeLog::read(drive).map_err(|source| DriveError::Command { command: READING, source })
 }
 
 /// Whether the drive was already at it. The answer is not waited for: the operation goes on in the background.
@@ -159,7 +158,7 @@ fn start(drive: &dyn Drive, dword10: u32, dword11: u32, command: &'static str) -
         Err(CommandError::Nvme { code_type, code, .. }) if (code_type, code) == IN_PROGRESS => Ok(true),
         // The answer was lost, with the command or without it. Sent once more it could be one operation too many;
         // the log knows.
-        Err(CommandError::TimedOut) => Ok(false),
+        Err(CommandError::TimedOut | CommandError::Transport { .. }) => Ok(false),
         Err(source) => Err(DriveError::Command { command, source }),
     }
 }

@@ -51,7 +51,7 @@ impl Bench {
         others: &[u32],
     ) -> Result<Vec<String>, DriveError> {
         let progress = |part| self.heard.lock().unwrap().push(part);
-        let wait = Wait { clock: &self.clock, progress: &progress, cancelled: &|| true };
+        let wait = Wait { clock: &self.clock, progress: &progress, cancelled: &|| false };
         erase(&self.drive, method, overwrite, others, &wait)
     }
 
@@ -184,9 +184,26 @@ fn an_operation_of_another_kind_is_waited_for() {
 
 #[test]
 fn a_lost_answer_does_not_start_it_twice() {
-    let bench = Bench::faulty(NvmeFault::AnswerLost);
-    bench.erase(EraseMethod::NvmeSanitizeBlock).unwrap();
+    for fault in [NvmeFault::AnswerLost, NvmeFault::AnswerCut] {
+        let bench = Bench::faulty(fault);
+        bench.erase(EraseMethod::NvmeSanitizeBlock).unwrap();
+        assert_eq!(bench.drive.sanitizes_started(), 1, "{fault:?}");
+    }
+}
+
+#[test]
+fn a_wait_that_is_ended_leaves_the_drive_at_work() {
+    let bench = Bench::new(NvmeIdentity::default());
+    let stopped = Wait { clock: &bench.clock, progress: &|_| (), cancelled: &|| true };
+    // The second time it is joined, and so is the third, which would format.
+    for method in
+        [EraseMethod::NvmeSanitizeBlock, EraseMethod::NvmeSanitizeBlock, EraseMethod::NvmeFormatUser]
+    {
+        let error = erase(&bench.drive, method, Overwrite::default(), &[], &stopped).unwrap_err();
+        assert!(matches!(error, DriveError::Left { .. }) && error.still_working(), "{error:?}");
+    }
     assert_eq!(bench.drive.sanitizes_started(), 1);
+    assert!(identify(&bench.drive, DriveKind::Nvme).sanitizing.is_some());
 }
 
 #[test]

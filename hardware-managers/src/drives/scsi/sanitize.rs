@@ -31,7 +31,7 @@ pub(super) fn service_action(what: Sanitize) -> u8 {
 /// # Errors
 ///
 /// [`DriveError::Failed`] when the drive says so; it was then led out of its failure mode, if it let itself be.
-/// [`DriveError::Unfinished`] at the deadline, [`DriveError`] otherwise.
+/// Those of [`until_done`]; [`DriveError`] otherwise.
 pub(crate) fn sanitize(
     drive: &dyn Drive,
     what: Sanitize,
@@ -44,7 +44,7 @@ pub(crate) fn sanitize(
         Support::Yes(estimate) => estimate,
         Support::Unknown => None,
     };
-    start(drive, what)?;
+    start(drive, what).map_err(|error| error.of_start(SANITIZE))?;
     evidence.push(format!("SANITIZE, service action {:02x}h, was accepted", service_action(what)));
     let mut seen = None;
     let deadline = what.deadline(drive.size_bytes(), estimate);
@@ -63,7 +63,7 @@ pub(crate) fn sanitize(
 ///
 /// # Errors
 ///
-/// [`DriveError::Unfinished`]; that the operation failed is none.
+/// Those of [`until_done`]; that the operation failed is none.
 pub(crate) fn settle(drive: &dyn Drive, wait: &Wait<'_>) -> Result<Option<String>, DriveError> {
     match request_sense(drive) {
         Ok(sense) if sense.is_sanitizing() => {}

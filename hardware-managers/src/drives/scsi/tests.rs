@@ -181,7 +181,7 @@ fn hanging_vanishing_and_lying() {
     let (vanishing, clock) =
         drive(ScsiTraits { misbehaviour: Misbehaviour::Vanishes, ..ScsiTraits::default() });
     let error = sanitize(&vanishing, Sanitize::Block, &wait(&clock)).unwrap_err();
-    assert!(matches!(error, DriveError::Command { .. }), "{error:?}");
+    assert!(matches!(error, DriveError::Lost { .. }) && error.still_working(), "{error:?}");
     assert!(clock.elapsed() < Duration::from_secs(120));
 
     let (lying, clock) = drive(ScsiTraits { misbehaviour: Misbehaviour::Lies, ..ScsiTraits::default() });
@@ -262,4 +262,22 @@ fn a_drive_without_a_medium_or_without_a_word() {
     let facts = facts(&empty);
     assert!(facts.erase.is_empty());
     assert!(facts.unanswered[0].contains("INQUIRY"), "{:?}", facts.unanswered);
+}
+
+#[test]
+fn a_start_without_an_answer_and_a_wait_that_was_ended_leave_the_drive_at_work() {
+    let (mute, clock) = drive(ScsiTraits { misbehaviour: Misbehaviour::AnswerLost, ..ScsiTraits::default() });
+    let lost = sanitize(&mute, Sanitize::Block, &wait(&clock)).unwrap_err();
+    assert!(matches!(lost, DriveError::Lost { .. }) && lost.still_working(), "{lost:?}");
+    assert!(facts(&mute).sanitizing.is_some());
+
+    let (left, clock) = drive(ScsiTraits::default());
+    let stopped = Wait { cancelled: &|| true, ..wait(&clock) };
+    for _ in 0..2 {
+        // The second time it is found at work, and the wait for that is ended, too.
+        let error = sanitize(&left, Sanitize::Block, &stopped).unwrap_err();
+        assert!(matches!(error, DriveError::Left { .. }) && error.still_working(), "{error:?}");
+        assert!(facts(&left).sanitizing.is_some());
+    }
+    assert!(clock.elapsed() < Duration::from_secs(10));
 }

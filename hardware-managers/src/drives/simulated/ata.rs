@@ -206,7 +206,9 @@ impl SimulatedAta {
         let over = match traits.misbehaviour {
             Misbehaviour::Hangs => timeout,
             Misbehaviour::FailsHalfWay | Misbehaviour::Vanishes => timeout.min(traits.erase_takes / 2),
-            Misbehaviour::None | Misbehaviour::Lies => timeout.min(traits.erase_takes),
+            Misbehaviour::None | Misbehaviour::Lies | Misbehaviour::LosesPath | Misbehaviour::AnswerLost => {
+                timeout.min(traits.erase_takes)
+            }
         };
         self.clock.advance(over);
         let reached = operation.look(self.clock.elapsed(), &self.content);
@@ -257,7 +259,11 @@ impl SimulatedAta {
             return End::Aborted { lba: if frozen != 0 { 3 } else { 0 } };
         }
         let leavable = registers.count & 0x10 != 0;
+        let lost = traits.misbehaviour == Misbehaviour::AnswerLost;
         state.sanitizing = Sanitizing::Running(self.operation(traits, leaves), leavable);
+        if lost {
+            return End::Lost(CommandError::TimedOut);
+        }
         End::Good { count: 0x4000, lba: 0 }
     }
 }

@@ -216,7 +216,13 @@ impl SimulatedNvme {
             return Ok(0);
         }
         self.begin(state, dwords[0], dwords[1]);
-        if state.fault == NvmeFault::AnswerLost { Err(CommandError::TimedOut) } else { Ok(0) }
+        match state.fault {
+            NvmeFault::AnswerLost => Err(CommandError::TimedOut),
+            NvmeFault::AnswerCut => {
+                Err(CommandError::Transport { source: io::Error::from_raw_os_error(nix::libc::EINTR) })
+            }
+            _ => Ok(0),
+        }
     }
 
     fn format(&self, state: &mut State, command: &NvmeCommand) -> Result<u32, CommandError> {

@@ -92,6 +92,8 @@ pub enum NvmeFault {
     Vanishes(u16),
     /// The answer to a sanitize command is lost, although it was carried out.
     AnswerLost,
+    /// The same, by a reset instead of silence.
+    AnswerCut,
     /// A sanitize command is taken, and nothing happens.
     Ignores,
     /// A format command has no answer.

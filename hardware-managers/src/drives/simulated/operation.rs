@@ -14,6 +14,10 @@ pub enum Misbehaviour {
     Hangs,
     /// The drive is gone when half of the medium is done.
     Vanishes,
+    /// From its half to three quarters of it nobody reaches the drive, which goes on.
+    LosesPath,
+    /// The answer to the command that starts it is lost.
+    AnswerLost,
     /// It has success and does nothing.
     Lies,
 }
@@ -58,6 +62,10 @@ impl Operation {
                 self.apply(content, half);
                 content.set_gone(true);
                 Reached::Failed
+            }
+            Misbehaviour::LosesPath if (32_768..49_152).contains(&share) => {
+                content.set_gone(true);
+                Reached::Working(share as u16)
             }
             misbehaviour if share >= 65_536 => {
                 if misbehaviour != Misbehaviour::Lies {

@@ -6,7 +6,7 @@ use tacit_blockdev::{CommandError, Drive, Error, NvmeCommand, ScsiCommand, ScsiR
 use super::answer::{INVALID_COMMAND, INVALID_FIELD, check, fixed, give, gone};
 use super::clock::SimulatedClock;
 use super::content::Content;
-use super::operation::{Leaves, Operation, Reached};
+use super::operation::{Leaves, Misbehaviour, Operation, Reached};
 use super::scsi_answers::{inquiry, reservations, supported};
 use super::scsi_traits::ScsiTraits;
 
@@ -270,7 +270,10 @@ impl Drive for SimulatedScsi {
             state.traits.attentions -= 1;
             return Ok(check(6, (0x29, 0)));
         }
-        Ok(self.run(&mut state, command.cdb, data))
+        let reply = self.run(&mut state, command.cdb, data);
+        // SANITIZE.
+        let lost = state.traits.misbehaviour == Misbehaviour::AnswerLost && command.cdb[0] == 0x48;
+        if lost { Err(CommandError::TimedOut) } else { Ok(reply) }
     }
 
     fn opal_revert_by_psid(&self, psid: &str) -> Result<(), CommandError> {

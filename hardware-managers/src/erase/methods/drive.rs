@@ -8,9 +8,8 @@ use tacit_model::ProgressUnit;
 use super::overwrite::Pattern;
 use super::readback::read_back;
 use super::{Done, Eraser};
-use crate::chain::chain;
 use crate::drives::{
-    self, Clock, DriveError, DriveFacts, EraseMethod, EraseOptions, LONGEST_ESTIMATE, PROGRESS_WHOLE, Wait,
+    self, Clock, DriveFacts, EraseMethod, EraseOptions, LONGEST_ESTIMATE, PROGRESS_WHOLE, Wait,
 };
 use crate::erase::control::Control;
 use crate::erase::error::EraseError;
@@ -61,13 +60,12 @@ impl Eraser for DriveEraser<'_> {
                 control.progress(name, PROGRESS_WHOLE, PROGRESS_WHOLE, ProgressUnit::Share);
                 Ok(Done { actions, bad: Vec::new() })
             }
-            Err(DriveError::Cancelled { operation }) => {
-                Err(EraseError::Cancelled { state: format!("{operation} was left half-way") })
-            }
-            Err(error) if error.still_working() => Err(EraseError::StillWorking { details: chain(&error) }),
             Err(error) => {
-                control.leave();
-                Err(EraseError::Drive { details: chain(&error) })
+                let error = EraseError::from(error);
+                if !error.is_still_working() {
+                    control.leave();
+                }
+                Err(error)
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Erasing drives that are played: each behaviour, from the plan to the proof.
 
+mod at_work;
 mod guards;
 mod hidden;
 mod many;
