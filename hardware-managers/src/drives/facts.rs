@@ -205,7 +205,10 @@ pub(crate) struct DriveFacts {
     pub(crate) hidden_bytes: Option<u64>,
     /// Bytes behind even those, which a device configuration overlay hides from all commands but its own.
     pub(crate) overlaid_bytes: Option<u64>,
-    /// The drive can hide sectors, and did not say whether it does.
+    /// Numbers of namespaces of an NVMe drive besides this one. The survey leaves those that this machine does not see:
+    /// they are attached to other controllers or to none.
+    pub(crate) unseen_namespaces: Vec<u32>,
+    /// The drive can hide sectors or namespaces, and did not say whether it does.
     pub(crate) may_hide: bool,
     pub(crate) erase: Vec<EraseCapability>,
     /// `None` where the drive is no ATA drive.

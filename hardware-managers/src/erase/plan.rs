@@ -5,7 +5,7 @@ use tacit_model::{BlockDevice, DevicePlan, EraseStandard, PlanVerdict, PlannedMe
 use super::findings::Findings;
 use super::method::Method;
 use super::policy::{Choice, Policy, Verify};
-use super::reach::reached;
+use super::reach::{elsewhere, reached};
 use crate::drives::{DriveFacts, DriveHealth, DriveKind, EraseMethod, Reservations};
 
 /// A plan, and its methods in a form that can be carried out.
@@ -187,8 +187,12 @@ fn remarks(facts: &DriveFacts, findings: &Findings) -> Vec<String> {
             ));
         }
     }
+    if let Some(namespaces) = elsewhere(facts) {
+        lines.push(format!("nothing here erases {namespaces} (detached, or another machine's)"));
+    }
     if facts.may_hide {
-        lines.push("does not tell whether it hides sectors behind the last address".to_owned());
+        lines
+            .push("does not tell whether it hides sectors behind the last address, or namespaces".to_owned());
     }
     if facts.sanitizing.is_some() {
         lines.push("a sanitize operation is under way in the drive: it is waited for first".to_owned());
@@ -261,6 +265,13 @@ fn choose(
                         method.name(),
                         findings.siblings.join(", ")
                     ));
+                    continue;
+                }
+                // A format may be able to spare them.
+                if let Some(namespaces) =
+                    elsewhere(facts).filter(|_| own.is_sanitize() || own == EraseMethod::OpalPsid)
+                {
+                    excluded.push(format!("{}: would also empty {namespaces}", method.name()));
                     continue;
                 }
                 match facts.sanitizing {

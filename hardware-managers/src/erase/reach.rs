@@ -19,7 +19,8 @@ pub(crate) fn reached(
         && facts.kind != DriveKind::Plain
         // What reads as zeros today may read as it was tomorrow, unless the drive promises otherwise.
         && !facts.provisioning.reads_zeroes;
-    if left_behind(method, facts) > 0 || zeros_may_pass {
+    // The proof is the drive's by its serial number: what is elsewhere on it counts, too.
+    if left_behind(method, facts) > 0 || elsewhere(facts).is_some() || zeros_may_pass {
         return EraseStandard::None;
     }
     method.standard(rotational(disk, facts), policy.verify)
@@ -40,11 +41,20 @@ pub(super) fn left_behind(method: Method, facts: &DriveFacts) -> u64 {
     }
 }
 
-/// What a proof has to say of sectors that the host cannot address: what is not erased.
-pub(super) fn not_erased(method: Method, facts: &DriveFacts) -> Option<String> {
+/// Namespaces of the drive that this machine does not see. No method reaches them: what would is refused, because they
+/// may be somebody's.
+pub(super) fn elsewhere(facts: &DriveFacts) -> Option<String> {
+    let numbers: Vec<String> = facts.unseen_namespaces.iter().map(u32::to_string).collect();
+    (!numbers.is_empty())
+        .then(|| format!("namespaces {} of the drive, which this machine does not see", numbers.join(", ")))
+}
+
+/// What a proof has to say of what the host cannot address: what is not erased.
+pub(super) fn not_erased(method: Method, facts: &DriveFacts) -> Vec<String> {
     let left = left_behind(method, facts);
-    (left > 0)
-        .then(|| format!("NOT erased: {left} bytes behind the last address, which the host cannot reach"))
+    let hidden = format!("{left} bytes behind the last address, which the host cannot reach");
+    let lines = (left > 0).then_some(hidden).into_iter().chain(elsewhere(facts));
+    lines.map(|left| format!("NOT erased: {left}")).collect()
 }
 
 /// The same: what nobody has seen to be.
@@ -60,7 +70,10 @@ pub(super) fn unseen(method: Method, facts: &DriveFacts) -> Vec<String> {
         ));
     }
     if facts.may_hide {
-        lines.push("the drive does not tell whether it hides sectors behind the last address".to_owned());
+        lines.push(
+            "the drive does not tell whether it hides sectors behind the last address, or namespaces"
+                .to_owned(),
+        );
     }
     lines
 }
@@ -88,7 +101,7 @@ mod tests {
         assert_eq!(standard(security, &area), EraseStandard::Clear);
         assert_eq!(standard(security, &overlay), EraseStandard::None);
         assert_eq!(standard(sanitize, &overlay), EraseStandard::Purge);
-        assert!(not_erased(security, &overlay).unwrap().starts_with("NOT erased: 1024 bytes behind"));
+        assert!(not_erased(security, &overlay)[0].starts_with("NOT erased: 1024 bytes behind"));
         assert!(
             unseen(security, &overlay)[0]
                 .starts_with("512 bytes behind the last address cannot be read back")
@@ -96,7 +109,7 @@ mod tests {
         let known = DriveFacts::default();
         assert_eq!(
             (not_erased(Method::Overwrite, &known), unseen(Method::Overwrite, &known)),
-            (None, Vec::new())
+            (Vec::new(), Vec::new())
         );
     }
 
@@ -110,5 +123,15 @@ mod tests {
         assert_eq!(standard(Method::Discard, &drive(true)), EraseStandard::Clear);
         assert_eq!(standard(Method::Discard, &drive(false)), EraseStandard::None);
         assert_eq!(standard(Method::Discard, &DriveFacts::default()), EraseStandard::Clear);
+    }
+
+    #[test]
+    fn a_namespace_that_nobody_sees_takes_the_drives_standard_away() {
+        let drive = DriveFacts { unseen_namespaces: vec![2, 9], ..DriveFacts::default() };
+        for method in [Method::Overwrite, Method::Drive(EraseMethod::NvmeFormatCrypto)] {
+            assert_eq!(standard(method, &drive), EraseStandard::None);
+            let line = "NOT erased: namespaces 2, 9 of the drive, which this machine does not see";
+            assert_eq!(not_erased(method, &drive), [line]);
+        }
     }
 }

@@ -126,13 +126,15 @@ fn ask(source: &dyn DriveSource, disk: &BlockDevice, scope: &Scope) -> Asked {
         // Left alone means left alone.
         return (findings, DriveFacts::default());
     }
-    let facts = match source.open(disk, Access::Read) {
+    let mut facts = match source.open(disk, Access::Read) {
         Ok(drive) => asked(source, drive.as_ref(), disk),
         Err(error) => {
             findings.unreadable.get_or_insert(chain(&error));
             DriveFacts { kind: source.kind(disk), ..DriveFacts::default() }
         }
     };
+    let seen = |number| findings.companions.iter().any(|companion| companion.namespace == Some(number));
+    facts.unseen_namespaces.retain(|number| !seen(*number));
     (findings, facts)
 }
 

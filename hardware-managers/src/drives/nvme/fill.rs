@@ -1,6 +1,6 @@
 use tacit_blockdev::Drive;
 
-use super::controller::Controller;
+use super::controller::{Controller, other_namespaces};
 use super::namespace::Namespace;
 use super::reservations::reservations;
 use super::sanitize::{FAILURE_MODE, KINDS, method, read_log};
@@ -41,6 +41,10 @@ pub(crate) fn fill(drive: &dyn Drive, facts: &mut DriveFacts) {
         } else {
             Reservations::None
         };
+    }
+    match facts.note("list of namespaces", other_namespaces(drive, &controller)) {
+        Some(others) => facts.unseen_namespaces = others,
+        None => facts.may_hide = true,
     }
     let sanitizing = add_sanitize(drive, &controller, facts);
     facts.sanitize_unknown = facts.note("sanitize operations", sanitizing).is_none();

@@ -260,3 +260,26 @@ fn a_drive_in_its_failure_mode_is_made_good_and_then_proven() {
     // Theirs, ours to open it, and ours with marks.
     assert_eq!(drive.sanitizes_started(), 3);
 }
+
+/// The last tenant may have left something in it, and the next one can attach it.
+#[test]
+fn a_namespace_that_is_detached_is_named_and_nothing_is_claimed_for_the_drive() {
+    let clock = SimulatedClock::new();
+    let bench = |drive: &Arc<SimulatedNvme>| bench(&clock, drive);
+    let identity = NvmeIdentity { namespaces: vec![1, 2], optional_admin: 0x0e, ..NvmeIdentity::default() };
+    let drive = Arc::new(SimulatedNvme::new(Content::new(64 * MIB, 4096), identity, clock.clone()));
+    for (knobs, method) in
+        [(json!({"agent_enable_nvme_secure_erase": false}), "overwrite"), (json!({}), "nvme-format-crypto")]
+    {
+        let run = run(bench(&drive), knobs, json!({}));
+        let reasons = &run.plans[0].reasons;
+        assert!(reasons[0].starts_with("nothing here erases namespaces 2 of the drive"), "{reasons:?}");
+        let proofs = run.outcome.unwrap();
+        assert_eq!((proofs[0].method.as_str(), proofs[0].standard), (method, EraseStandard::None));
+        let line = "NOT erased: namespaces 2 of the drive, which this machine does not see";
+        assert!(proofs[0].verification.iter().any(|known| known == line), "{:?}", proofs[0].verification);
+    }
+    assert_eq!(drive.sanitizes_started(), 0);
+    let refused = run(bench(&drive), json!({}), json!({"require": "clear"}));
+    assert_eq!(refused.plans[0].verdict, PlanVerdict::Refuse);
+}
