@@ -232,6 +232,11 @@ pub(crate) struct DriveFacts {
 }
 
 impl DriveFacts {
+    /// Nothing can be read or written before somebody unlocks it, or a revert opens it.
+    pub(crate) fn is_tcg_locked(&self) -> bool {
+        self.tcg.is_some_and(|tcg| tcg.locked)
+    }
+
     /// An answer, or a gap and a line that says why.
     pub(super) fn note<T>(&mut self, what: &str, answer: Result<T, DriveError>) -> Option<T> {
         match answer {

@@ -15,6 +15,10 @@ pub(crate) enum EraseError {
     NotKept { missing: usize, all: usize },
     #[error("no marks could be written: {first}")]
     NoMarks { first: String },
+    #[error(
+        "the drive was locked and is open now; nothing could be marked before, so that this proves nothing"
+    )]
+    Opened,
     /// Whatever the device claimed.
     #[error("what was written before is still readable at {count} of {all} places, first at offset {offset}")]
     Survived { count: usize, all: usize, offset: u64 },

@@ -162,6 +162,10 @@ impl Work<'_> {
                 let done = eraser.run(drive, self.control)?;
                 proof.actions.push(format!("{}: no marks could be written ({first})", method.name()));
                 proof.actions.extend(done.actions);
+                if method == Method::Drive(EraseMethod::OpalPsid) {
+                    // What is not locked any more need not lose its key by another revert.
+                    return Err(EraseError::Opened);
+                }
                 Canaries::place(drive, noise)?
             }
             placed => placed?,

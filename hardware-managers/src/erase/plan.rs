@@ -8,6 +8,8 @@ use super::policy::{Choice, Policy, Verify};
 use super::reach::{elsewhere, reached};
 use crate::drives::{DriveFacts, DriveHealth, DriveKind, EraseMethod, Reservations};
 
+const REVERT: Method = Method::Drive(EraseMethod::OpalPsid);
+
 /// A plan, and its methods in a form that can be carried out.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Decision {
@@ -164,7 +166,7 @@ fn is_closed(facts: &DriveFacts) -> bool {
     facts.sanitizing.is_some()
         || facts.sanitize_failed
         || facts.security.is_some_and(|security| security.locked)
-        || facts.tcg.is_some_and(|tcg| tcg.locked)
+        || facts.is_tcg_locked()
 }
 
 /// What an operator should know besides.
@@ -254,7 +256,8 @@ fn choose(
                     excluded.push(format!("{}: switched off for this node", method.name()));
                     continue;
                 }
-                has_own = true;
+                // It needs what is on the label; without that the drive is overwritten, too.
+                has_own |= own != EraseMethod::OpalPsid;
                 if let (Some(problem), None) = (&capability.unusable, facts.sanitizing) {
                     excluded.push(format!("{}: {problem}", method.name()));
                     continue;
@@ -275,6 +278,10 @@ fn choose(
                     continue;
                 }
                 match facts.sanitizing {
+                    None if own == EraseMethod::OpalPsid && facts.is_tcg_locked() => {
+                        "opens the drive for the next method: nothing can be marked behind its lock"
+                            .to_owned()
+                    }
                     None => "the drive supports it".to_owned(),
                     Some(_) => "the drive supports it, once it is done with what is under way".to_owned(),
                 }
@@ -300,7 +307,7 @@ fn choose(
                 }
             },
         };
-        if standard < floor {
+        if standard < floor && !(method == REVERT && facts.is_tcg_locked()) {
             excluded.push(format!("{}: reaches only {}", method.name(), word(standard)));
             continue;
         }
@@ -308,8 +315,15 @@ fn choose(
             .push((method, if policy.choice == Choice::Only(method) { "asked for".into() } else { reason }));
     }
     // What is locked takes nothing else before its PSID opened it.
-    if facts.tcg.is_some_and(|tcg| tcg.locked) {
-        chosen.sort_by_key(|(method, _)| *method != Method::Drive(EraseMethod::OpalPsid));
+    if facts.is_tcg_locked() {
+        chosen.sort_by_key(|(method, _)| *method != REVERT);
+        if chosen.len() == 1 && chosen[0].0 == REVERT {
+            chosen.clear();
+            excluded.push(format!(
+                "{}: only opens a locked drive, and no other method may follow",
+                REVERT.name()
+            ));
+        }
     }
     chosen
 }
@@ -344,7 +358,11 @@ fn may_use(policy: &Policy, facts: &DriveFacts, method: Method) -> bool {
 /// Whether overwriting may be used, and why (IPA contract §5.2, 4 to 7).
 fn overwriting(policy: &Policy, has_own: bool, is_first: bool) -> Result<&'static str, &'static str> {
     if !has_own {
-        return Ok("the device has no erase commands that may be used");
+        return Ok(if is_first {
+            "the device has no erase commands that may be used"
+        } else {
+            "for what the methods before it do not prove"
+        });
     }
     if policy.continue_if_failed {
         return Ok(if is_first {

@@ -19,8 +19,10 @@ pub(crate) fn reached(
         && facts.kind != DriveKind::Plain
         // What reads as zeros today may read as it was tomorrow, unless the drive promises otherwise.
         && !facts.provisioning.reads_zeroes;
+    // Behind a lock nothing can be marked, and a second revert need not erase: it opens the drive for another method.
+    let only_opens = method == Method::Drive(EraseMethod::OpalPsid) && facts.is_tcg_locked();
     // The proof is the drive's by its serial number: what is elsewhere on it counts, too.
-    if left_behind(method, facts) > 0 || elsewhere(facts).is_some() || zeros_may_pass {
+    if left_behind(method, facts) > 0 || elsewhere(facts).is_some() || only_opens || zeros_may_pass {
         return EraseStandard::None;
     }
     method.standard(rotational(disk, facts), policy.verify)

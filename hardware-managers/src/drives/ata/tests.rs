@@ -20,7 +20,7 @@ fn drive(traits: AtaTraits) -> (SimulatedAta, SimulatedClock) {
     let clock = SimulatedClock::new();
     let drive = SimulatedAta::new(Content::new(SIZE, 512), &clock, traits);
     for place in PLACES {
-        drive.write_at(place, &MARK).unwrap();
+        drive.content().write_at(place, &MARK).unwrap();
     }
     (drive, clock)
 }

@@ -40,12 +40,15 @@ fn the_label_opens_and_empties_a_drive() {
     let drives =
         [(&scsi as &dyn Drive, scsi.content(), scsi_clock), (&ata as &dyn Drive, ata.content(), ata_clock)];
     for (drive, content, clock) in drives {
+        drive.read_at(0, &mut [0; 512]).unwrap_err();
+        drive.write_at(0, &[0; 512]).unwrap_err();
         let facts = identify(drive, DriveKind::Scsi);
         assert_eq!(facts.capability(EraseMethod::OpalPsid).unwrap().unusable, None);
         let options = EraseOptions { psid: Some(PSID), ..EraseOptions::default() };
         let evidence = erase(drive, facts.kind, EraseMethod::OpalPsid, &options, &wait(&clock)).unwrap();
         assert!(evidence.last().unwrap().contains("not enabled any more"), "{evidence:?}");
         assert!(!survives(content));
+        drive.write_at(0, &[1; 512]).unwrap();
         // What is not enabled proves nothing.
         let again = identify(drive, DriveKind::Scsi);
         assert!(again.capability(EraseMethod::OpalPsid).unwrap().unusable.is_some());

@@ -132,7 +132,8 @@ impl SimulatedAta {
     fn access<T>(&self, act: impl FnOnce() -> Result<T, Error>, refused: Error) -> Result<T, Error> {
         let mut state = self.state();
         let busy = self.progress(&mut state).is_some() || matches!(state.sanitizing, Sanitizing::Failed(_));
-        if busy || state.security.locked { Err(refused) } else { act() }
+        let locked = state.security.locked || state.traits.tcg.as_ref().is_some_and(|tcg| tcg.locked);
+        if busy || locked { Err(refused) } else { act() }
     }
 
     fn run(&self, state: &mut State, registers: &Registers, timeout: Duration, data: Transfer<'_>) -> End {

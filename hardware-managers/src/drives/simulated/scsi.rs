@@ -85,10 +85,9 @@ impl SimulatedScsi {
     }
 
     fn access<T>(&self, act: impl FnOnce() -> Result<T, Error>, refused: Error) -> Result<T, Error> {
-        match self.condition(&mut self.state()) {
-            None => act(),
-            Some(_) => Err(refused),
-        }
+        let mut state = self.state();
+        let closed = self.condition(&mut state).is_some() || is_locked(&state.traits);
+        if closed { Err(refused) } else { act() }
     }
 
     fn run(&self, state: &mut State, cdb: &[u8], data: Transfer<'_>) -> ScsiReply {
@@ -111,6 +110,7 @@ impl SimulatedScsi {
                 give(data, &[0x2f, 0, 0, 8, 0, 0, 3, 4, code, qualifier, 30, 0])
             }
             0x5e => give(data, &reservations(&state.traits, cdb[1])),
+            0x42 | 0x93 if is_locked(&state.traits) => check(7, (0x20, 0x02)),
             0x42 => self.unmap(&state.traits, data),
             0x93 => self.write_same(&state.traits, cdb, data),
             0xa2 => match &state.traits.tcg {
@@ -214,6 +214,10 @@ impl SimulatedScsi {
         self.content.fill(from..from + length, byte);
         ScsiReply::default()
     }
+}
+
+fn is_locked(traits: &ScsiTraits) -> bool {
+    traits.tcg.as_ref().is_some_and(|tcg| tcg.locked)
 }
 
 impl Drive for SimulatedScsi {

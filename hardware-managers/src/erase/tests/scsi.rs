@@ -143,33 +143,78 @@ fn reservations_of_other_hosts_are_respected_by_every_method() {
     assert_eq!(drive.content().writes(), 0);
 }
 
-#[test]
-fn a_locked_opal_drive_is_opened_by_its_psid_and_then_proven() {
+fn opal(tcg: SimulatedTcg, sanitize_crypto: bool) -> (SimulatedClock, Arc<SimulatedScsi>) {
     let clock = SimulatedClock::new();
-    let locked = |lies| {
-        let tcg = SimulatedTcg { lies, ..SimulatedTcg::locked(PSID) };
-        let traits = ScsiTraits {
-            tcg: Some(tcg),
-            sanitize_crypto: false,
-            sanitize_block: false,
-            sanitize_overwrite: false,
-            ..ScsiTraits::default()
-        };
-        Arc::new(SimulatedScsi::new(content(), &clock, traits))
+    let traits = ScsiTraits {
+        tcg: Some(tcg),
+        sanitize_crypto,
+        sanitize_block: false,
+        sanitize_overwrite: false,
+        ..ScsiTraits::default()
     };
-    let args = |psid: &str| json!({"opal_psids": {"SIM0SCSI": psid}, "require": "purge"});
-    let run = erase(&clock, locked(false), json!({}), args(PSID));
-    let proofs = run.outcome.unwrap();
+    let drive = Arc::new(SimulatedScsi::new(content(), &clock, traits));
+    (clock, drive)
+}
+
+fn with_psid(psid: &str, require: &str) -> Value {
+    let psids = json!({"SIM0SCSI": psid});
+    if require.is_empty() {
+        json!({ "opal_psids": psids })
+    } else {
+        json!({"opal_psids": psids, "require": require})
+    }
+}
+
+#[test]
+fn an_opal_drive_that_can_be_written_is_proven_by_its_revert() {
+    let (clock, drive) = opal(SimulatedTcg { locked: false, ..SimulatedTcg::locked(PSID) }, false);
+    let proofs = erase(&clock, drive, json!({}), with_psid(PSID, "purge")).outcome.unwrap();
     assert_eq!((proofs[0].method.as_str(), proofs[0].standard), ("opal-revert-psid", EraseStandard::Purge));
     assert!(!proofs[0].verification.is_empty());
     assert!(!serde_json::to_string(&proofs).unwrap().contains(PSID));
+}
 
+#[test]
+fn a_locked_opal_drive_is_opened_by_its_psid_and_proven_by_another_method() {
+    let (clock, drive) = opal(SimulatedTcg::locked(PSID), false);
+    // Nothing behind a lock can be marked, and an open drive need not be emptied by a revert: the second run, too, has
+    // overwriting.
+    for opened in [true, false] {
+        let proofs = erase(&clock, drive.clone(), json!({}), with_psid(PSID, "clear")).outcome.unwrap();
+        assert_eq!((proofs[0].method.as_str(), proofs[0].standard), ("overwrite", EraseStandard::Clear));
+        let reverted = proofs[0].actions.iter().any(|line| line.contains("took its PSID"));
+        assert_eq!(reverted, opened, "{:?}", proofs[0].actions);
+    }
+
+    let (clock, drive) = opal(SimulatedTcg::locked(PSID), true);
+    let run = erase(&clock, drive, json!({}), with_psid(PSID, "purge"));
+    assert_eq!(run.plans[0].methods[0].method, "opal-revert-psid");
+    assert_eq!(run.plans[0].methods[0].standard, EraseStandard::None);
+    let proofs = run.outcome.unwrap();
+    assert_eq!(
+        (proofs[0].method.as_str(), proofs[0].standard),
+        ("scsi-sanitize-crypto", EraseStandard::Purge)
+    );
+
+    // Where nothing follows that could prove what is asked for, it is not emptied for nothing.
+    let (clock, drive) = opal(SimulatedTcg::locked(PSID), false);
+    let refused = erase(&clock, drive.clone(), json!({}), with_psid(PSID, "purge"));
+    assert_eq!(refused.plans[0].verdict, PlanVerdict::Refuse);
+    let reasons = &refused.plans[0].reasons;
+    assert!(reasons.iter().any(|reason| reason.contains("only opens a locked drive")), "{reasons:?}");
+    drive.read_at(0, &mut [0; 512]).unwrap_err();
+}
+
+#[test]
+fn a_locked_opal_drive_that_stays_locked_is_not_erased() {
     let wrong = "0".repeat(32);
-    let error = erase(&clock, locked(false), json!({}), args(&wrong)).outcome.unwrap_err();
+    let (clock, drive) = opal(SimulatedTcg::locked(PSID), false);
+    let error = erase(&clock, drive.clone(), json!({}), with_psid(&wrong, "")).outcome.unwrap_err();
     assert!(error.details().contains("opal-revert-psid") && !error.details().contains(&wrong));
-    assert!(erase(&clock, locked(true), json!({}), args(PSID)).outcome.is_err());
-    let without = erase(&clock, locked(false), json!({}), json!({"require": "purge"}));
+    let without = erase(&clock, drive, json!({}), json!({"require": "purge"}));
     assert_eq!(without.plans[0].verdict, PlanVerdict::Refuse);
+    let (clock, liar) = opal(SimulatedTcg { lies: true, ..SimulatedTcg::locked(PSID) }, true);
+    assert!(erase(&clock, liar, json!({}), with_psid(PSID, "")).outcome.is_err());
 }
 
 #[test]
