@@ -109,6 +109,7 @@ fn arrays_are_made_kept_removed_and_started_from() -> Result<()> {
     let guest = stages.run("boot", || Guest::boot(at, &initramfs, Firmware::Uefi, &disks))?;
     let mut server = Server { guest };
     stages.run("levels", || levels(&mut server))?;
+    stages.run("an earlier boot", || an_earlier_boot(&mut server))?;
     stages.run("what cannot be", || configurations_that_cannot_be(&mut server))?;
     stages.run("a disk that fails", || a_disk_that_fails(&mut server))?;
     stages.run("a system on an array", || system_on_an_array(&mut server, &disks))?;
@@ -171,6 +172,62 @@ fn levels(server: &mut Server) -> Result<()> {
         let found = server.levels()?;
         ensure!(found == ["raid1", kernel_name], "{level}: {found:?}");
     }
+    server.done("delete_configuration", &both, &nothing)?;
+    server.nothing_is_left()
+}
+
+/// What a machine finds that was shut down: superblocks, and nothing that runs.
+fn an_earlier_boot(server: &mut Server) -> Result<()> {
+    let nothing = json!({});
+    let both = healthy(node(&[volume("1", json!(1), "root"), volume("5", json!("MAX"), "data")]));
+    let mut kept = both.clone();
+    let listed = kept["properties"]["skip_block_devices"].as_array_mut().context("a list")?;
+    listed.push(json!({"volume_name": "data"}));
+    server.done("create_configuration", &both, &nothing)?;
+    for array in ["md0", "md1"] {
+        server.guest.must(&format!("mke2fs -q -F /dev/{array} && sync"))?;
+    }
+    server.guest.must("for md in /dev/md?; do mdadm --stop $md || exit 1; done")?;
+    ensure!(server.levels()?.is_empty(), "the arrays still run");
+    let superblocks =
+        "for part in /dev/vd[a-d][12]; do dd if=$part bs=4k skip=1 count=2 2>/dev/null; done | md5sum";
+    let names = "for md in md0 md1; do dd if=/dev/$md bs=1 skip=1080 count=2 2>/dev/null | xxd -p; done";
+    let before = server.guest.must(superblocks)?;
+
+    // A member on a disk that is kept out, or one that would be left out, keeps an array from being started.
+    let mut without = both.clone();
+    let listed = without["properties"]["skip_block_devices"].as_array_mut().context("a list")?;
+    listed.push(json!({"serial": "R3"}));
+    server.done("delete_configuration", &without, &nothing)?;
+    ensure!(server.levels()?.is_empty(), "an array of a disk that is kept out was started");
+    ensure!(server.guest.must(superblocks)? == before, "a superblock of it was written to");
+
+    // Looking at them writes nothing.
+    let plan = server.done("erase_devices_metadata", &kept, &json!({"dry_run": true}))?;
+    ensure!(plan["plan"].as_array().is_some_and(|plan| plan.len() >= 10), "{plan}");
+    let states = server.guest.must("cat /sys/block/md0/md/array_state /sys/block/md1/md/array_state")?;
+    ensure!(states.split_whitespace().collect::<Vec<_>>() == ["read-auto", "read-auto"], "{states}");
+    ensure!(server.guest.must(superblocks)? == before, "a superblock was written to");
+    ensure!(server.guest.must("cat /sys/module/md_mod/parameters/start_ro")?.trim() == "0");
+
+    // The one that is kept keeps its content, by whichever step.
+    server.done("erase_devices_metadata", &kept, &nothing)?;
+    let told = server.guest.must(names)?;
+    ensure!(told.split_whitespace().collect::<Vec<_>>() == ["0000", "53ef"], "{told}");
+    let plan = server.done("erase_devices", &kept, &json!({"dry_run": true}))?;
+    let verdict = |device: &str| {
+        let plans = plan["plan"].as_array().into_iter().flatten();
+        plans.filter(|plan| plan["device"] == device).map(|plan| plan["verdict"].clone()).next()
+    };
+    ensure!(
+        verdict("/dev/md1") == Some(json!("skip")) && verdict("/dev/md0") != verdict("/dev/md1"),
+        "{plan}"
+    );
+
+    server.done("erase_devices_metadata", &both, &nothing)?;
+    let told = server.guest.must(names)?;
+    ensure!(told.split_whitespace().collect::<Vec<_>>() == ["0000", "0000"], "{told}");
+    ensure!(server.levels()? == ["raid1", "raid5"], "arrays of the configuration are gone");
     server.done("delete_configuration", &both, &nothing)?;
     server.nothing_is_left()
 }

@@ -65,7 +65,7 @@ fn device(name: &str) -> String {
 }
 
 /// The folder of sysfs for a device name.
-fn folder(roots: &Roots, device: &str) -> PathBuf {
+pub(super) fn folder(roots: &Roots, device: &str) -> PathBuf {
     roots.sys.join("block").join(device.trim_start_matches("/dev/").replace('/', "!"))
 }
 

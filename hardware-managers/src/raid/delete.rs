@@ -9,7 +9,9 @@ use tacit_model::{ProgressUnit, Proof, ProofResult};
 use super::arrays::{self, Array};
 use super::error::RaidError;
 use super::job::Raid;
-use super::judge::{Fate, PlannedArray, judge, kept_name};
+use super::judge::{Fate, PlannedArray, judge, kept_for};
+use super::parts::parts;
+use super::start::start_with;
 use super::superblock::Superblock;
 use super::survey::{Survey, disks, reads_as_zeros, zero_edges};
 use crate::chain::chain;
@@ -73,8 +75,14 @@ pub(super) fn plan(raid: &Raid<'_>) -> Result<DeletePlan, RaidError> {
             Err(error) => problems.push(chain(&error)),
         }
     }
-    // What the skip list names need not run.
-    let named = surveys.iter().filter(|(_, survey)| kept_name(raid, survey).is_some());
+    let mine = |name: &String| {
+        disks.usable.iter().chain(&disks.out_of_reach).any(|disk| disk.name == *name)
+            || name.starts_with("/dev/md")
+    };
+    let others = parts(raid.machine).into_iter().filter(|part| !mine(&part.disk));
+    let elsewhere: BTreeSet<String> = others.map(|part| part.uuid).collect();
+    // What is kept need not run.
+    let named = surveys.iter().filter(|(_, survey)| kept_for(raid, survey, &elsewhere).is_some());
     let named: BTreeSet<&str> = named.map(|(disk, _)| disk.name.as_str()).collect();
     let arrays = judge(raid, &disks, &named);
     let protected: BTreeSet<&str> = arrays
@@ -106,17 +114,29 @@ pub(super) fn plan(raid: &Raid<'_>) -> Result<DeletePlan, RaidError> {
             problems.push(problem);
         }
     }
+    for disk in &disks.out_of_reach {
+        let runs = |array: &PlannedArray| array.array.members.iter().any(|part| part.disk == disk.name);
+        match Survey::make(raid.machine, disk) {
+            Ok(survey) if survey.superblocks.is_empty() || arrays.iter().any(runs) => {}
+            Ok(survey) if kept_for(raid, &survey, &elsewhere).is_some() => {}
+            Ok(_) => problems.push(format!(
+                "{} holds a part of an array, and nothing can be removed from it: it takes no writes or is no plain disk",
+                disk.name
+            )),
+            Err(error) => problems.push(chain(&error)),
+        }
+    }
     let mut planned = Vec::new();
     for (disk, survey) in surveys {
         let holds = deleted.iter().any(|array| array.array.members.iter().any(|part| part.disk == disk.name));
         if survey.superblocks.is_empty() && !holds {
             continue;
         }
-        let kept = kept_name(raid, &survey);
+        let kept = kept_for(raid, &survey, &elsewhere);
         let (fate, reason) = if protected.contains(disk.name.as_str()) {
             (Fate::Keep, "holds an array that stays".to_owned())
-        } else if let Some(name) = kept {
-            (Fate::Keep, format!("holds a part of {name}, named by skip_block_devices"))
+        } else if let Some(reason) = kept {
+            (Fate::Keep, reason)
         } else {
             (Fate::Delete, "holds members of arrays that are removed".to_owned())
         };
@@ -178,10 +198,7 @@ pub(super) fn delete(raid: &Raid<'_>) -> Result<Vec<Proof>, RaidError> {
     let mut proofs = Vec::new();
     let mut left = Vec::new();
     for _ in 0..PASSES {
-        // No array at all is an error to mdadm; what counts is what the kernel shows afterwards.
-        if let Err(error) = raid.md.assemble() {
-            tracing::info!("arrays were not assembled: {}", chain(&error));
-        }
+        start_with(raid.machine, &raid.skip, raid.md);
         let plan = plan(raid)?;
         if plan.is_empty() {
             return Ok(proofs);

@@ -1,17 +1,14 @@
 //! What every part of a RAID step works with.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tacit_blockdev::{Access, Device};
 use tacit_model::ProgressUnit;
 
 use super::error::RaidError;
 use super::mdadm::Md;
-use crate::chain::chain;
-use crate::machine::{Machine, is_virtual_medium};
+use crate::machine::Machine;
 use crate::managers::StepObserver;
-use crate::wipe::{SkipList, reserved, survey};
+use crate::wipe::{SkipList, forbidden};
 
 pub(super) struct Raid<'a> {
     pub(super) machine: &'a Machine,
@@ -48,33 +45,8 @@ impl Raid<'_> {
         Ok(())
     }
 
-    /// Why a device must not be written to, whatever the configuration says: a file system that other machines may
-    /// have mounted, a unit that they have registered with, or a medium that a controller plays. What cannot be read cannot be judged.
+    /// Why a device must not be written to, whatever the configuration says.
     pub(super) fn guard(&self, device: &str) -> Option<String> {
-        let opened = Device::open(&self.machine.device_node(device), Access::Read);
-        let found = opened.and_then(|device| match device.size_bytes() {
-            0 => Ok(None),
-            _ => survey(&device, &self.skip).map(Some),
-        });
-        match found {
-            Err(error) => Some(chain(&error)),
-            Ok(None) => None,
-            Ok(Some(_)) if is_virtual_medium(&self.folder(device)) => {
-                Some(format!("{device} is a virtual medium of the management controller"))
-            }
-            Ok(Some(found)) if found.parameter_medium => {
-                Some(format!("{device} is a virtual medium with parameters"))
-            }
-            Ok(Some(found)) => found
-                .shared
-                .filter(|_| self.guarded)
-                .map(|content| format!("{device} holds {content}, which other machines may use"))
-                .or_else(|| Some(format!("{device}: {}", reserved(self.machine, device)?))),
-        }
-    }
-
-    fn folder(&self, device: &str) -> PathBuf {
-        let name = device.trim_start_matches("/dev/").replace('/', "!");
-        self.machine.roots().sys.join("block").join(name)
+        forbidden(self.machine, &self.skip, self.guarded, device)
     }
 }

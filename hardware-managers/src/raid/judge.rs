@@ -29,10 +29,17 @@ pub(super) struct PlannedArray {
     pub(super) reason: String,
 }
 
-/// The name of an array that the skip list keeps, by the superblocks of a disk.
-pub(super) fn kept_name<'a>(raid: &Raid<'_>, survey: &'a Survey) -> Option<&'a str> {
+/// Why the arrays on a disk stay, by its superblocks: the skip list names one, or `elsewhere`, the arrays with a part on a
+/// disk that is kept out, has one. They need not run.
+pub(super) fn kept_for(raid: &Raid<'_>, survey: &Survey, elsewhere: &BTreeSet<String>) -> Option<String> {
     let mut names = survey.superblocks.iter().filter_map(|found| found.name.as_deref());
-    names.find(|name| raid.skip.keeps_volume(name))
+    if let Some(name) = names.find(|name| raid.skip.keeps_volume(name)) {
+        return Some(format!("holds a part of {name}, named by skip_block_devices"));
+    }
+    let mut uuids = survey.superblocks.iter().filter_map(|found| found.uuid.as_ref());
+    uuids
+        .any(|uuid| elsewhere.contains(uuid))
+        .then(|| "holds a part of an array with another one on a disk that is kept out".to_owned())
 }
 
 /// The skip list's meaning for arrays (IPA contract §5.5). `named` are disks with a part of an array that it names.

@@ -8,7 +8,7 @@ use tacit_blockdev::{Access, Device, Error};
 
 use crate::program::{self, ProgramError};
 
-/// How long mdadm may take: it scans all disks of a machine, each of which may be slow to answer.
+/// How long mdadm may take: disks may be slow to answer.
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// An array to be made.
@@ -26,8 +26,8 @@ pub(super) struct NewArray {
 
 /// The few things that only the kernel's md driver can do.
 pub(super) trait Md {
-    /// Starts every array of which enough is there.
-    fn assemble(&self) -> Result<(), ProgramError>;
+    /// Starts an array of an earlier boot from just these members, if they are enough.
+    fn assemble(&self, array: &Path, members: &[PathBuf]) -> Result<(), ProgramError>;
 
     fn create(&self, array: &NewArray) -> Result<(), ProgramError>;
 
@@ -44,8 +44,11 @@ pub(super) trait Md {
 pub(super) struct Mdadm;
 
 impl Md for Mdadm {
-    fn assemble(&self) -> Result<(), ProgramError> {
-        mdadm([OsString::from("--assemble"), "--scan".into()])
+    fn assemble(&self, array: &Path, members: &[PathBuf]) -> Result<(), ProgramError> {
+        // Without a member that it had before, too.
+        let mut arguments = vec![OsString::from("--assemble"), array.into(), "--run".into()];
+        arguments.extend(members.iter().map(OsString::from));
+        mdadm(arguments)
     }
 
     fn create(&self, array: &NewArray) -> Result<(), ProgramError> {

@@ -12,9 +12,11 @@ mod judge;
 mod layout;
 mod mdadm;
 mod members;
+mod parts;
 #[cfg(test)]
 mod played;
 mod prove;
+mod start;
 mod step;
 mod superblock;
 mod survey;
@@ -22,6 +24,8 @@ mod system_partition;
 mod table;
 
 pub(crate) use identity::names;
+pub(crate) use parts::all_names;
+pub(crate) use start::{start, start_configured};
 pub(crate) use step::STEPS;
 pub(crate) use system_partition::{Replicas, is_array, replicas, settle};
 

@@ -19,6 +19,7 @@ use crate::program::ProgramError;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+const START_RO: &str = "sys/module/md_mod/parameters/start_ro";
 
 struct PlayedMd {
     folder: tempfile::TempDir,
@@ -27,8 +28,6 @@ struct PlayedMd {
     loses_member: Cell<bool>,
     /// Says that it stopped and did not.
     never_stops: Cell<bool>,
-    /// Puts an array's superblock back so often when arrays are assembled.
-    resurrects: Cell<u32>,
 }
 
 impl PlayedMd {
@@ -40,7 +39,6 @@ impl PlayedMd {
             calls: RefCell::default(),
             loses_member: Cell::new(false),
             never_stops: Cell::new(false),
-            resurrects: Cell::new(0),
         };
         for (letter, size) in ('a'..).zip(sizes) {
             let name = format!("vd{letter}");
@@ -55,6 +53,7 @@ impl PlayedMd {
                 .set_len(*size)
                 .unwrap();
         }
+        played.write(START_RO, "0");
         if uefi {
             played.write("sys/firmware/efi/fw_platform_size", "64\n");
         }
@@ -89,6 +88,27 @@ impl PlayedMd {
         self.step(node, Work { config: None, delete: true }, false)
     }
 
+    /// What the kernel shows of an array that runs.
+    fn show(&self, name: &str, level: u32, disks: u32, members: &[String], state: &str) {
+        let base = format!("sys/block/{name}");
+        for (number, member) in members.iter().enumerate() {
+            self.write(&format!("{base}/md/dev-{member}/state"), "in_sync\n");
+            self.write(&format!("{base}/md/dev-{member}/slot"), &format!("{number}\n"));
+        }
+        for (file, content) in [
+            ("level", format!("raid{level}")),
+            ("raid_disks", disks.to_string()),
+            ("metadata_version", "1.2".to_owned()),
+            ("degraded", (disks as usize - members.len()).to_string()),
+            ("sync_action", "idle".to_owned()),
+            ("array_state", state.to_owned()),
+        ] {
+            self.write(&format!("{base}/md/{file}"), &format!("{content}\n"));
+        }
+        self.write(&format!("{base}/size"), &format!("{}\n", 8 * MIB / 512));
+        fs::File::create(self.path(&format!("dev/{name}"))).unwrap().set_len(8 * MIB).unwrap();
+    }
+
     /// Disk and offset of a partition's node.
     fn place(&self, node: &Path) -> (String, u64, u64) {
         let name = node.file_name().unwrap().to_str().unwrap();
@@ -113,47 +133,34 @@ impl PlayedMd {
 }
 
 impl Md for PlayedMd {
-    fn assemble(&self) -> Result<(), ProgramError> {
-        self.calls.borrow_mut().push("assemble".to_owned());
-        if self.resurrects.get() > 0 && self.calls.borrow().len() > 1 {
-            self.resurrects.set(self.resurrects.get() - 1);
-            let block = version_1_2([9; 16], "ghost", 1, 2, 0, GIB);
-            self.disk("vda").write_at(4096, &block).unwrap();
-        }
+    fn assemble(&self, array: &Path, members: &[PathBuf]) -> Result<(), ProgramError> {
+        let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let names: Vec<String> = members.iter().map(|member| name(member)).collect();
+        self.calls.borrow_mut().push(format!("assemble {} {}", name(array), names.join(" ")));
+        let read_only = fs::read_to_string(self.path(START_RO)).unwrap();
+        assert_eq!(read_only, "1", "an array that writes to its members before anybody asked it to");
+        self.show(&name(array), 1, members.len() as u32, &names, "read-auto");
         Ok(())
     }
 
     fn create(&self, array: &NewArray) -> Result<(), ProgramError> {
         let name = array.node.file_name().unwrap().to_str().unwrap().to_owned();
         self.calls.borrow_mut().push(format!("create {name}"));
-        let base = format!("sys/block/{name}");
         let count = array.members.len() as u32;
         let kept = if self.loses_member.get() { count - 1 } else { count };
+        let mut names = Vec::new();
         for (number, member) in (0..).zip(&array.members) {
             let (disk, start, length) = self.place(member);
-            let uuid = [count as u8 + array.level as u8; 16];
+            let uuid = [name.as_bytes()[2]; 16];
             let block =
                 version_1_2(uuid, &format!("host:{}", array.name), array.level, count, number, length);
             self.disk(&disk).write_at(start + 4096, &block).unwrap();
             if number < kept {
-                let node = member.file_name().unwrap().to_str().unwrap();
-                self.write(&format!("{base}/md/dev-{node}/state"), "in_sync\n");
-                self.write(&format!("{base}/md/dev-{node}/slot"), &format!("{number}\n"));
+                names.push(member.file_name().unwrap().to_str().unwrap().to_owned());
             }
         }
-        for (file, content) in [
-            ("level", format!("raid{}", array.level)),
-            ("raid_disks", count.to_string()),
-            ("metadata_version", "1.2".to_owned()),
-            ("degraded", (count - kept).to_string()),
-            ("sync_action", "idle".to_owned()),
-            ("array_state", "clean".to_owned()),
-        ] {
-            self.write(&format!("{base}/md/{file}"), &format!("{content}\n"));
-        }
-        self.write(&format!("{base}/size"), &format!("{}\n", 8 * MIB / 512));
-        let node = fs::File::create(self.path(&format!("dev/{name}"))).unwrap();
-        node.set_len(8 * MIB).unwrap();
+        self.show(&name, array.level, count, &names, "clean");
+        let node = fs::OpenOptions::new().write(true).open(self.path(&format!("dev/{name}"))).unwrap();
         node.write_all_at(b"XFSB", 0).unwrap();
         Ok(())
     }
@@ -232,7 +239,7 @@ fn two_volumes_are_made_proven_and_deleted_without_a_trace() {
     assert_eq!(places, [(1, 551), (2, 551 + 2048), (3, 1)]);
 
     let result = played.delete(&json!({})).unwrap();
-    assert_eq!(*played.calls.borrow(), ["create md0", "create md1", "assemble", "stop md0", "stop md1"]);
+    assert_eq!(*played.calls.borrow(), ["create md0", "create md1", "stop md0", "stop md1"]);
     assert_eq!(result["proofs"].as_array().unwrap().len(), 5);
     for disk in ["vda", "vdb", "vdc"] {
         assert!(is_blank(&played, disk), "{disk}");
@@ -434,6 +441,70 @@ fn disks_of_the_skip_list_stay_as_they_are() {
     played.delete(&node).unwrap();
     assert_eq!([played.bytes_of("vda"), played.bytes_of("vdb")], before);
     assert!(played.path("sys/block/md0").exists());
+}
+
+/// After a restart of the machine: the superblocks are there, and nothing runs.
+fn restarted(played: &PlayedMd) {
+    for array in fs::read_dir(played.path("sys/block")).unwrap().flatten() {
+        let name = array.file_name().into_string().unwrap();
+        if name.starts_with("md") {
+            played.stop(&played.path(&format!("dev/{name}"))).unwrap();
+        }
+    }
+    played.calls.borrow_mut().clear();
+}
+
+#[test]
+fn arrays_of_an_earlier_boot_are_started_and_removed() {
+    let played = PlayedMd::new(&[8 * GIB, 8 * GIB], true);
+    let wanted = config(&[volume("1", json!(2), "root"), volume("1", json!("MAX"), "data")]);
+    played.create(&json!({}), &wanted).unwrap();
+    restarted(&played);
+    played.delete(&json!({})).unwrap();
+    let calls = ["assemble md0 vda1 vdb1", "assemble md1 vda2 vdb2", "stop md0", "stop md1"];
+    assert_eq!(*played.calls.borrow(), calls);
+    assert_eq!(fs::read_to_string(played.path(START_RO)).unwrap(), "0");
+    assert!(is_blank(&played, "vda") && is_blank(&played, "vdb"));
+}
+
+#[test]
+fn arrays_with_a_part_that_is_kept_out_are_never_started_nor_harmed() {
+    let listed = json!({"properties": {"skip_block_devices": [{"serial": "SERIAL-b"}]}});
+    let hidden =
+        |played: &PlayedMd| Machine::new(Roots::below(played.folder.path()), Some(vec!["/dev/vda".into()]));
+    let shared = |played: &PlayedMd| {
+        played.disk("vdb").write_at(64 << 10, &[1, 0x16, 0x19, 0x70, 0, 0, 0, 1]).unwrap();
+    };
+    for case in ["listed", "hidden", "shared"] {
+        let played = PlayedMd::new(&[4 * GIB, 4 * GIB], true);
+        played.create(&json!({}), &config(&[volume("1", json!("MAX"), "root")])).unwrap();
+        restarted(&played);
+        let (mut machine, mut node) = (played.machine(), json!({}));
+        match case {
+            "listed" => node = listed.clone(),
+            "hidden" => machine = hidden(&played),
+            _ => shared(&played),
+        }
+        let before = [played.bytes_of("vda"), played.bytes_of("vdb")];
+        let args = Map::new();
+        let context = StepContext { node: &node, ports: &json!([]), args: &args, observer: &Silent };
+        let outcome = run(&machine, &context, &played, Work { config: None, delete: true });
+        assert_eq!(outcome.is_err(), case == "shared", "{case}: {outcome:?}");
+        assert_eq!(*played.calls.borrow(), [""; 0], "{case}");
+        assert!([played.bytes_of("vda"), played.bytes_of("vdb")] == before, "{case}: written to");
+    }
+}
+
+#[test]
+fn an_array_that_was_changing_its_shape_is_not_started() {
+    let played = PlayedMd::new(&[4 * GIB, 4 * GIB], true);
+    played.create(&json!({}), &config(&[volume("1", json!("MAX"), "root")])).unwrap();
+    restarted(&played);
+    let (disk, start, _) = played.place(Path::new("vda1"));
+    played.disk(&disk).write_at(start + 4096 + 8, &[4]).unwrap();
+    played.delete(&json!({})).unwrap();
+    assert_eq!(*played.calls.borrow(), [""; 0]);
+    assert!(is_blank(&played, "vda") && is_blank(&played, "vdb"));
 }
 
 #[test]

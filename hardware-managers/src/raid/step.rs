@@ -12,9 +12,10 @@ use super::error::RaidError;
 use super::job::Raid;
 use super::judge::Fate;
 use super::mdadm::{Md, Mdadm};
+use super::start::start_with;
 use crate::machine::Machine;
 use crate::managers::{Argument, DRY_RUN, StepContext, StepError, StepSpecification};
-use crate::wipe::SkipList;
+use crate::wipe::{SkipList, guards_shared};
 
 const CREATE: StepSpecification = StepSpecification {
     name: "create_configuration",
@@ -103,9 +104,7 @@ pub(super) fn run(
         parameter: "properties.skip_block_devices".to_owned(),
         problem: error.to_string(),
     })?;
-    let guarded = !["driver_internal_info", "driver_info"]
-        .iter()
-        .any(|place| context.node[*place]["wipe_special_filesystems"] == Value::Bool(true));
+    let guarded = guards_shared(context.node);
     let observer = context.observer;
     let raid = Raid { machine, md, skip, observer, guarded, touched: AtomicBool::new(false) };
     let outcome = if context.dry_run()? {
@@ -141,6 +140,8 @@ fn execute(raid: &Raid<'_>, node: &Value, work: Work<'_>) -> Result<Value, RaidE
     if work.config.is_some() && config.is_none() {
         return Ok(json!({}));
     }
+    // What is kept is known by its running.
+    start_with(raid.machine, &raid.skip, raid.md);
     if work.delete && config.is_some() {
         // What cannot be made afterwards is found out while the arrays of before still stand.
         dry_run(raid, node, work)?;

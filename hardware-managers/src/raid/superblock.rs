@@ -10,6 +10,11 @@ const LENGTH: u64 = 4096;
 /// Enough of it for all that is read here.
 const HEAD: usize = 256;
 
+/// Minor version of the old format while the array changes its shape.
+const MINOR_OF_RESHAPING: u32 = 91;
+/// `MD_FEATURE_RESHAPE_ACTIVE` of the new one.
+const FEATURE_RESHAPING: u32 = 4;
+
 /// One superblock that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Superblock {
@@ -25,6 +30,12 @@ pub(crate) struct Superblock {
     pub(crate) raid_disks: Option<u32>,
     /// Number of the device in its array.
     pub(crate) device_number: Option<u32>,
+    /// Whether it says itself that it belongs where it was found: what ends a partition may end the disk, too.
+    #[serde(skip)]
+    pub(crate) is_in_place: bool,
+    /// The array was changing its shape when it was stopped; to run it is to go on with that.
+    #[serde(skip)]
+    pub(crate) is_reshaping: bool,
 }
 
 impl Superblock {
@@ -62,7 +73,7 @@ pub(crate) fn find(device: &Device, start: u64, length: u64) -> Result<Vec<Super
         }
         let mut head = [0; HEAD];
         device.read_at(start + at, &mut head)?;
-        if let Some(superblock) = parse(&head, version, start + at)
+        if let Some(superblock) = parse(&head, version, start, at)
             && !found.iter().any(|known| known.offset == superblock.offset)
         {
             found.push(superblock);
@@ -84,16 +95,18 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes of the head"))
 }
 
-fn parse(head: &[u8; HEAD], version: &'static str, offset: u64) -> Option<Superblock> {
+fn parse(head: &[u8; HEAD], version: &'static str, start: u64, at: u64) -> Option<Superblock> {
     let magic = u32_at(head, 0);
     let unknown = Superblock {
-        offset,
+        offset: start + at,
         version,
         uuid: None,
         name: None,
         level: None,
         raid_disks: None,
         device_number: None,
+        is_in_place: true,
+        is_reshaping: false,
     };
     if magic == MAGIC.swap_bytes() {
         return Some(unknown);
@@ -109,6 +122,7 @@ fn parse(head: &[u8; HEAD], version: &'static str, offset: u64) -> Option<Superb
             uuid: Some(words.iter().map(|word| format!("{word:08x}")).collect()),
             level: Some(u32_at(head, 28).cast_signed()),
             raid_disks: Some(u32_at(head, 40)),
+            is_reshaping: u32_at(head, 8) == MINOR_OF_RESHAPING,
             ..unknown
         });
     }
@@ -119,6 +133,8 @@ fn parse(head: &[u8; HEAD], version: &'static str, offset: u64) -> Option<Superb
         level: Some(u32_at(head, 72).cast_signed()),
         raid_disks: Some(u32_at(head, 92)),
         device_number: Some(u32_at(head, 160)),
+        is_in_place: head[144..152] == (at / 512).to_le_bytes(),
+        is_reshaping: u32_at(head, 8) & FEATURE_RESHAPING != 0,
         ..unknown
     })
 }

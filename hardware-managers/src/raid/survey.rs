@@ -9,7 +9,7 @@ use super::arrays::is_read_only;
 use super::superblock::{self, Superblock};
 use crate::machine::Machine;
 use crate::partitions::{Partition, Structure, scan};
-use crate::wipe::SkipList;
+use crate::wipe::{SkipList, listed};
 
 /// How much at each end of a region is zeroed: every format that names its content does so there.
 const EDGE: u64 = 1 << 20;
@@ -29,6 +29,8 @@ pub(super) struct Survey {
 pub(super) struct Disks {
     pub(super) usable: Vec<BlockDevice>,
     pub(super) skipped: Vec<BlockDevice>,
+    /// Those that take no writes or are no plain disks: nothing can be taken off them.
+    pub(super) out_of_reach: Vec<BlockDevice>,
     /// Names of all disks, arrays and mapped devices that exist for this machine.
     seen: Vec<String>,
 }
@@ -47,13 +49,14 @@ impl Disks {
 
 /// Arrays and mapped devices are no members, nor are disks that take no writes.
 pub(super) fn disks(machine: &Machine, skip: &SkipList) -> Disks {
-    let built = |disk: &BlockDevice| disk.name.starts_with("/dev/md") || disk.name.starts_with("/dev/dm-");
     let all = machine.disks();
     let seen = all.iter().map(|disk| disk.name.clone()).collect();
-    let plain = all.into_iter().filter(|disk| !built(disk));
-    let (skipped, rest): (Vec<_>, Vec<_>) = plain.partition(|disk| skip.matches(disk));
-    let usable = rest.into_iter().filter(|disk| !is_read_only(machine, &disk.name)).collect();
-    Disks { usable, skipped, seen }
+    let plain = all.into_iter().filter(|disk| !disk.name.starts_with("/dev/md"));
+    let (skipped, rest): (Vec<_>, Vec<_>) = plain.partition(|disk| listed(machine, skip, disk));
+    let is_usable =
+        |disk: &BlockDevice| !disk.name.starts_with("/dev/dm-") && !is_read_only(machine, &disk.name);
+    let (usable, out_of_reach) = rest.into_iter().partition(is_usable);
+    Disks { usable, skipped, out_of_reach, seen }
 }
 
 impl Survey {
