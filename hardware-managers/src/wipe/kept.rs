@@ -1,6 +1,7 @@
 //! What the skip list keeps as it is, by whatever way it is reached (IPA contract §5.5): one answer for everything that
 //! writes to disks.
 
+use serde_json::Value;
 use tacit_blockdev::Error;
 use tacit_model::BlockDevice;
 
@@ -55,6 +56,31 @@ pub(crate) fn kept_volume(
     Ok(None)
 }
 
+/// The machine's disks that the list does not keep. Of an array whose name is not known nobody knows whether it does.
+pub(crate) fn remaining(machine: &Machine, skip: &SkipList) -> Vec<BlockDevice> {
+    let mut disks = machine.disks();
+    disks.retain(|disk| {
+        !listed(machine, skip, disk) && matches!(kept_volume(machine, skip, &disk.name), Ok(None))
+    });
+    disks
+}
+
+/// A step's result with what is to be said of the skip list: an entry that nothing answers is no error, since disks come
+/// and go, and may be a slip.
+pub(crate) fn with_remarks(machine: &Machine, node: &Value, mut result: Value) -> Value {
+    let Ok(skip) = SkipList::from_node(node) else { return result };
+    let mut disks = if skip.has_hints() { machine.every_disk() } else { Vec::new() };
+    if skip.has_hints() {
+        disks.extend(machine.disks());
+    }
+    let volumes = if skip.has_volumes() { raid::all_names(machine) } else { Vec::new() };
+    let remarks = skip.unanswered(&disks, &volumes);
+    if !remarks.is_empty() {
+        result["remarks"] = remarks.into();
+    }
+    result
+}
+
 /// Whether two disks are one unit, seen by two ways: world wide name, serial number and size are alike. Names that drives
 /// without one make up are none.
 pub(crate) fn same_unit(one: &BlockDevice, other: &BlockDevice) -> bool {
@@ -83,7 +109,7 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::machine::Roots;
@@ -132,6 +158,19 @@ mod tests {
         for other in ["/dev/dm-0", "/dev/md0", "/dev/sdc"] {
             assert!(!kept(root, None, &json!({"name": "/dev/sdd"}), other), "{other}");
         }
+    }
+
+    #[test]
+    fn entries_that_nothing_answers_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        disk(folder.path(), "sda", &[]);
+        let machine = Machine::new(Roots::below(folder.path()), None);
+        let list = json!([{"name": "/dev/sda"}, {"serial": "gone"}, {"volume_name": "data"}]);
+        let node = json!({"properties": {"skip_block_devices": list}});
+        let remarks = with_remarks(&machine, &node, json!({}))["remarks"].to_string();
+        assert!(remarks.contains("gone") && remarks.contains("called data"), "{remarks}");
+        assert!(!remarks.contains("sda"), "{remarks}");
+        assert_eq!(with_remarks(&machine, &json!({}), json!({})), json!({}));
     }
 
     #[test]

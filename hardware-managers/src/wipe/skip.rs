@@ -8,7 +8,8 @@ use crate::hints::{HintError, RootDeviceHints};
 /// `properties.skip_block_devices` of a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SkipList {
-    hints: Vec<RootDeviceHints>,
+    /// Each with the entry as it was given.
+    hints: Vec<(String, RootDeviceHints)>,
     volume_names: Vec<String>,
 }
 
@@ -48,25 +49,40 @@ impl SkipList {
                     problem: "has an entry without any hint".to_owned(),
                 });
             }
-            list.hints.push(hints);
+            list.hints.push((entry.to_string(), hints));
         }
         Ok(list)
     }
 
-    /// Whether a hint of the list holds for the disk.
+    /// Whether a hint of the list holds for the disk itself. That it is reached by another name as well, or made of
+    /// others, is for [`super::listed`].
     pub fn matches(&self, disk: &BlockDevice) -> bool {
-        self.hints.iter().any(|hints| hints.matches(disk))
+        self.hints.iter().any(|(_, hints)| hints.matches(disk))
     }
 
-    /// The disks that may be used, in the order given: what root device selection chooses from.
-    pub fn remaining(&self, disks: Vec<BlockDevice>) -> Vec<BlockDevice> {
-        disks.into_iter().filter(|disk| !self.matches(disk)).collect()
-    }
-
-    /// Whether an md array of this name, `host:name` or `name`, is to be kept.
-    pub(crate) fn keeps_volume(&self, name: &str) -> bool {
+    /// The entry of the list that keeps an md array of this name, `host:name` or `name`.
+    pub(crate) fn volume_entry(&self, name: &str) -> Option<&str> {
         let short = name.rsplit_once(':').map_or(name, |(_, short)| short);
-        self.volume_names.iter().any(|kept| kept == name || kept == short)
+        self.volume_names.iter().map(String::as_str).find(|kept| *kept == name || *kept == short)
+    }
+
+    /// Whether an md array of this name is to be kept.
+    pub(crate) fn keeps_volume(&self, name: &str) -> bool {
+        self.volume_entry(name).is_some()
+    }
+
+    /// Entries that nothing on the machine answers: whoever wrote one believes that something is kept.
+    pub(super) fn unanswered(&self, disks: &[BlockDevice], volumes: &[String]) -> Vec<String> {
+        let hints = self.hints.iter().filter(|(_, hints)| !disks.iter().any(|disk| hints.matches(disk)));
+        let hints = hints.map(|(entry, _)| format!("skip_block_devices: no disk answers {entry}"));
+        let is_there =
+            |entry: &String| volumes.iter().any(|name| self.volume_entry(name) == Some(entry.as_str()));
+        let volumes = self.volume_names.iter().filter(|entry| !is_there(entry));
+        hints.chain(volumes.map(|name| format!("skip_block_devices: no array is called {name}"))).collect()
+    }
+
+    pub(super) fn has_hints(&self) -> bool {
+        !self.hints.is_empty()
     }
 
     pub(crate) fn has_volumes(&self) -> bool {
