@@ -5,5 +5,5 @@ mod expression;
 mod select;
 
 pub use device::{HintError, RootDeviceHints, parse};
-pub use select::{AmbiguityPolicy, RootDeviceError, select_root_device, select_root_device_with};
+pub use select::{AmbiguityPolicy, RootChoice, RootDeviceError, select_root_device, select_root_device_with};
 pub(crate) use select::{Volumes, root_device_of};

@@ -1,11 +1,13 @@
 //! Which disk the system goes on.
 
 use serde_json::Value;
+use tacit_blockdev::{Access, Device};
 use tacit_model::BlockDevice;
 
 use super::device::{HintError, RootDeviceHints};
-use crate::machine::{MINIMUM_BYTES, in_lsblk_order};
-use crate::wipe::SkipList;
+use crate::chain::chain;
+use crate::machine::{MINIMUM_BYTES, Machine, in_lsblk_order};
+use crate::wipe::{KeptArray, SkipList, kept_volume, listed, survey};
 
 /// Why no disk was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,14 @@ impl RootDeviceError {
 
     pub fn code(&self) -> u16 {
         404
+    }
+
+    /// With the disks that were no choice, and why.
+    fn and(mut self, excluded: Vec<(String, String)>) -> Self {
+        if let Self::NoMatch { misses: disks } | Self::TooSmall { disks } = &mut self {
+            disks.extend(excluded);
+        }
+        self
     }
 }
 
@@ -87,23 +97,91 @@ pub(crate) struct Volumes {
     pub(crate) others: Vec<(String, String)>,
 }
 
+/// The disk that was chosen.
+#[derive(Clone, Debug)]
+pub struct RootChoice {
+    pub disk: BlockDevice,
+    /// Why it is this one, in words.
+    pub reason: String,
+}
+
 /// The whole choice for a node (IPA contract §6).
 pub(crate) fn root_device_of(
-    disks: Vec<BlockDevice>,
+    machine: &Machine,
     node: &Value,
-    volumes: &Volumes,
-) -> Result<BlockDevice, RootDeviceError> {
+    volumes: Volumes,
+) -> Result<RootChoice, RootDeviceError> {
     let policy = AmbiguityPolicy::from_node(node)?;
-    let skipped = SkipList::from_node(node).map_err(RootDeviceError::SkipList)?;
+    let skip = SkipList::from_node(node).map_err(RootDeviceError::SkipList)?;
+    let mut disks = machine.disks();
+    let mut members: Vec<(String, String)> = Vec::new();
+    let mut excluded = volumes.others;
+    for disk in &disks {
+        match standing(machine, &skip, disk) {
+            Some(Standing::Kept(reason)) => excluded.push((disk.name.clone(), reason)),
+            Some(Standing::Member(reason)) => members.push((disk.name.clone(), reason)),
+            None => {}
+        }
+    }
     if let Some(device) = &volumes.root {
         let unusable = |problem| RootDeviceError::RootVolume { device: device.clone(), problem };
-        let volume =
+        if excluded.iter().any(|(kept, _)| kept == device) {
+            return Err(unusable("the skip list keeps it"));
+        }
+        let disk =
             disks.into_iter().find(|disk| disk.name == *device).ok_or_else(|| unusable("it is not there"))?;
-        return if skipped.matches(&volume) { Err(unusable("the skip list names it")) } else { Ok(volume) };
+        return Ok(RootChoice { disk, reason: "it was made as the root volume in this boot".to_owned() });
     }
-    let mut disks = skipped.remaining(disks);
-    disks.retain(|disk| !volumes.others.iter().any(|(kept, _)| *kept == disk.name));
-    select_root_device_with(&disks, hints_of(node), policy)
+    let hints = hints_of(node);
+    // Hints that are true of many disks mean the array, not what it is made of.
+    let names_one = hints
+        .and_then(|hints| RootDeviceHints::from_json(hints).ok())
+        .is_some_and(|hints| !hints.unique_hints().is_empty());
+    if !names_one {
+        excluded.append(&mut members);
+    }
+    disks.retain(|disk| !excluded.iter().any(|(name, _)| *name == disk.name));
+    let disk = select_root_device_with(&disks, hints, policy).map_err(|error| error.and(excluded))?;
+    let reason = match hints {
+        Some(hints) => format!("the root device hints {hints} hold for it"),
+        None => "without root device hints it is the smallest that a system may go on".to_owned(),
+    };
+    Ok(RootChoice { disk, reason })
+}
+
+/// Why a disk is not like any other.
+enum Standing {
+    /// The operator's list keeps it, or nobody knows whether it does.
+    Kept(String),
+    /// A part of it belongs to an array: alone it is half of something.
+    Member(String),
+}
+
+fn standing(machine: &Machine, skip: &SkipList, disk: &BlockDevice) -> Option<Standing> {
+    if listed(machine, skip, disk) {
+        return Some(Standing::Kept("named by skip_block_devices".to_owned()));
+    }
+    let kept = |array: KeptArray| {
+        Standing::Kept(format!("of the array {}, which skip_block_devices names", array.entry))
+    };
+    match kept_volume(machine, skip, &disk.name) {
+        Ok(None) => {}
+        Ok(Some(array)) => return Some(kept(array)),
+        Err(error) => return Some(Standing::Kept(chain(&error))),
+    }
+    let device = Device::open(&machine.device_node(&disk.name), Access::Read);
+    match device.and_then(|device| survey(&device, skip)) {
+        Ok(found) => match (found.kept_volume, found.raid_member) {
+            (Some(array), _) => Some(kept(array)),
+            (None, format) => format.map(|format| {
+                let text =
+                    "superblock of an array; delete_configuration or erase_devices_metadata removes it";
+                Standing::Member(format!("it has the {format} {text}"))
+            }),
+        },
+        // What cannot be read cannot be written to either; but it may be what the list means.
+        Err(error) => skip.has_volumes().then(|| Standing::Kept(chain(&error))),
+    }
 }
 
 /// The instance's hints before the node's. Only what says nothing is passed over: something that is not an object is

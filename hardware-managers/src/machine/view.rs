@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tacit_model::{Accelerator, BlockDevice, Inventory, NetworkInterface};
 
 use super::identity::Identity;
@@ -9,8 +10,10 @@ use super::roots::{Roots, read_text};
 use super::shown::Shown;
 use super::volumes::RootVolumes;
 use super::{accelerators, disks, eligibility, identity, interfaces, inventory, pci};
-use crate::hints::{RootDeviceError, Volumes, root_device_of};
+use crate::hints::{RootChoice, RootDeviceError, Volumes, root_device_of};
 use crate::managers::DeviceKind;
+use crate::raid;
+use crate::wipe::{SkipList, contents, forbidden, guards_shared};
 
 /// The machine: where its trees are, and which of its disks may be seen and touched.
 #[derive(Clone, Debug, Default)]
@@ -79,24 +82,43 @@ impl Machine {
         self.volumes.forget();
     }
 
-    /// The disk that the system of a node goes on (IPA contract §6): the array that was made for it in this boot, else
-    /// by the hints of the instance or the node, else the smallest that is eligible. Disks of the skip list and arrays
-    /// made for data, with the disks that they lie on, are never chosen.
+    /// The disk that the system of a node goes on, and why (IPA contract §6): the array that was made for it in this boot,
+    /// else by the hints of the instance or the node, else the smallest that is eligible. What the skip list keeps and
+    /// arrays made for data, with the disks that they lie on, are never chosen; members of arrays only by hints that
+    /// name one disk. Arrays that the node's configuration has are started before.
     ///
     /// # Errors
     ///
     /// [`RootDeviceError`].
-    pub fn root_device(&self, node: &serde_json::Value) -> Result<BlockDevice, RootDeviceError> {
-        let volumes = Volumes {
-            root: self.volumes.root(),
-            others: self
-                .volumes
-                .others()
-                .iter()
-                .flat_map(|volume| eligibility::kept_for_data(&self.roots, volume))
-                .collect(),
-        };
-        root_device_of(self.disks(), node, &volumes)
+    pub fn choose_root_device(&self, node: &Value) -> Result<RootChoice, RootDeviceError> {
+        raid::start_configured(self, node);
+        let others = self.volumes.others();
+        let others = others.iter().flat_map(|volume| eligibility::kept_for_data(&self.roots, volume));
+        root_device_of(self, node, Volumes { root: self.volumes.root(), others: others.collect() })
+    }
+
+    /// [`Machine::choose_root_device`] without the reason.
+    ///
+    /// # Errors
+    ///
+    /// [`RootDeviceError`].
+    pub fn root_device(&self, node: &Value) -> Result<BlockDevice, RootDeviceError> {
+        self.choose_root_device(node).map(|choice| choice.disk)
+    }
+
+    /// Why a system must not be written to a device, whoever chose it, in words: a file system that other machines may use,
+    /// where the operator has not said otherwise, a unit that they have registered with, or a medium that the
+    /// management controller plays.
+    pub fn forbidden(&self, node: &Value, device: &str) -> Option<String> {
+        match SkipList::from_node(node) {
+            Ok(skip) => forbidden(self, &skip, guards_shared(node), device),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    /// What is on a device, in words, for people who have to decide whether it may go. Nothing where it cannot be read.
+    pub fn contents(&self, device: &str) -> Vec<String> {
+        contents(&self.device_node(device)).unwrap_or_default()
     }
 
     /// Disks in name order (IPA contract §6, "which devices are listed"), without those that hardware managers hide.

@@ -212,8 +212,62 @@ fn machine() -> Tree {
     for (name, gib, serial) in [("vda", 8, "a"), ("vdb", 16, "b"), ("vdc", 8, "c")] {
         let device = format!("pci0000:00/0000:00:0{}.0/virtio1/block/{name}", serial);
         tree.block(name, &device, gib * GIB, &[("serial", serial)]);
+        std::fs::File::create(tree.path("dev").join(name)).unwrap().set_len(gib * GIB).unwrap();
     }
     tree
+}
+
+/// Makes a disk a member of the array `data`.
+fn member(tree: &Tree, disk: &str) {
+    let mut superblock = [0; 256];
+    superblock[..4].copy_from_slice(&0xa92b_4efc_u32.to_le_bytes());
+    superblock[4] = 1;
+    superblock[32..41].copy_from_slice(b"host:data");
+    superblock[144] = 8;
+    let node = std::fs::OpenOptions::new().write(true).open(tree.path("dev").join(disk)).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&node, &superblock, 4096).unwrap();
+}
+
+/// The array `data` of 4 GiB on vda, running: the smallest disk of all.
+fn array(tree: &Tree) {
+    let attributes =
+        [("md/level", "raid1\n"), ("md/array_state", "clean\n"), ("md/dev-vda/state", "in_sync\n")];
+    tree.block("md127", "virtual/block/md127", 4 * GIB, &attributes);
+    tree.link("sys/block/md127/slaves/vda", "sys/block/vda");
+    std::fs::File::create(tree.path("dev/md127")).unwrap().set_len(4 * GIB).unwrap();
+}
+
+#[test]
+fn kept_arrays_and_what_stands_on_listed_disks_are_never_chosen() {
+    let tree = machine();
+    member(&tree, "vda");
+    let node = |skip: Value, hints: Value| json!({"properties": {"skip_block_devices": [skip], "root_device": hints}});
+    let kept = json!({"volume_name": "data"});
+    // It does not run: by its superblock.
+    let refused = for_node(&tree, node(kept.clone(), json!({"name": "/dev/vda"}))).unwrap_err();
+    assert!(refused.to_string().contains("the array data"), "{refused}");
+    array(&tree);
+    // It runs: by its members.
+    assert_eq!(for_node(&tree, node(kept.clone(), json!({}))).unwrap(), "/dev/vdc");
+    assert!(for_node(&tree, node(kept, json!({"name": "/dev/md127"}))).is_err());
+    // It stands on a listed disk.
+    let listed = json!({"name": "/dev/vda"});
+    assert_eq!(for_node(&tree, node(listed.clone(), json!({}))).unwrap(), "/dev/vdc");
+    assert!(for_node(&tree, node(listed, json!({"name": "/dev/md127"}))).is_err());
+}
+
+#[test]
+fn members_of_arrays_are_chosen_by_their_own_name_only() {
+    let tree = machine();
+    member(&tree, "vda");
+    let by = |hints: Value| for_node(&tree, json!({"properties": {"root_device": hints}}));
+    assert_eq!(by(json!({})).unwrap(), "/dev/vdc");
+    assert_eq!(by(json!({"size": 8})).unwrap(), "/dev/vdc");
+    assert_eq!(by(json!({"serial": "a"})).unwrap(), "/dev/vda");
+    member(&tree, "vdb");
+    member(&tree, "vdc");
+    let refused = by(json!({})).unwrap_err();
+    assert!(refused.to_string().contains("/dev/vdb: it has the md RAID superblock"), "{refused}");
 }
 
 fn for_node(tree: &Tree, node: Value) -> Result<String, RootDeviceError> {
