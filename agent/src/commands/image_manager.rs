@@ -12,7 +12,7 @@ use super::{image_info, write_image};
 use crate::agent::Agent;
 use crate::jobs::CommandError;
 
-const WRITE_IMAGE: &str = "write_image";
+pub(super) const WRITE_IMAGE: &str = "write_image";
 
 /// Offers imaging as a deploy step, beside the managers that know hardware.
 pub struct ImagingHardwareManager {
@@ -24,16 +24,19 @@ impl ImagingHardwareManager {
         Self { agent }
     }
 
-    fn write(&self, context: &StepContext<'_>) -> Result<Value, CommandError> {
+    fn write(&self, context: &StepContext<'_>, dry_run: bool) -> Result<Value, CommandError> {
         let agent = self.agent.upgrade().ok_or_else(|| CommandError::execution("the agent is ending"))?;
         let job = agent.current().ok_or_else(|| CommandError::execution("no operation is running"))?;
         let info = context.args.get("image_info").unwrap_or(&Value::Null);
         let configdrive = context.args.get("configdrive");
-        let text = image_info::validate(info, &agent.image_policy())
+        image_info::validate(info, &agent.image_policy())
             .and_then(|()| image_info::config_drive(configdrive))
-            .and_then(|configdrive| write_image::run(&agent, &job, context.node, info, configdrive))
-            .inspect_err(|error| job.set_failure(error.clone()))?;
-        Ok(json!({"result": format!("prepare_image: {text}")}))
+            .and_then(|configdrive| match dry_run {
+                true => write_image::plan(&agent, context.node, info, configdrive),
+                false => write_image::run(&agent, &job, context.node, info, configdrive)
+                    .map(|text| json!({"result": format!("prepare_image: {text}")})),
+            })
+            .inspect_err(|error| job.set_failure(error.clone()))
     }
 }
 
@@ -73,8 +76,8 @@ impl HardwareManager for ImagingHardwareManager {
         if step != WRITE_IMAGE {
             return Err(StepError::Unsupported { manager: self.name().to_owned(), step: step.to_owned() });
         }
-        context.refuse_dry_run(step)?;
-        self.write(context).map_err(|failure| StepError::Failed {
+        let dry_run = context.dry_run()?;
+        self.write(context, dry_run).map_err(|failure| StepError::Failed {
             class: "ImageWriteError",
             code: 500,
             message: "Error writing image to device",

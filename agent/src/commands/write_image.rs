@@ -6,11 +6,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tacit_blockdev::{Access, Device};
 use tacit_fetch::HttpSource;
+use tacit_hardware::RootChoice;
 use tacit_imaging::{PartitionsMade, Source, Verify, WriteMode, WriteRequest, Written, write_image};
-use tacit_protocol::image;
+use tacit_model::{DevicePlan, EraseStandard, PlanVerdict, PlannedMethod};
+use tacit_protocol::image::{self, ImageInfo};
 
 use super::image_layout::layout;
-use super::image_request::ImageRequest;
+use super::image_manager::WRITE_IMAGE;
+use super::image_request::{ImageRequest, parse_url};
 use super::imaging_faults::from_imaging;
 use super::imaging_job::{ImagingObserver, WatchedDisk};
 use super::root_device;
@@ -25,7 +28,10 @@ pub(super) fn run(
     image_info: &Value,
     configdrive: Option<&str>,
 ) -> Result<String, CommandError> {
-    let disk = root_device::choose(agent, node)?.name;
+    let disk = root_device::choose(agent, node)?.disk.name;
+    if let Some(reason) = agent.machine.forbidden(node, &disk) {
+        return Err(CommandError::new("ProtectedDeviceError", reason));
+    }
     let ImageRequest { info, urls, fetcher, digest, signature, bmap, config_drive, retry } =
         ImageRequest::resolve(agent, job, image_info, configdrive)?;
     let layout = info
@@ -70,6 +76,40 @@ pub(super) fn run(
     let text = sentence(&deployed, tells_esp);
     agent.set_deployed(Some(deployed));
     Ok(text)
+}
+
+/// What [`run`] would do. Nothing is written, and nothing fetched.
+pub(super) fn plan(
+    agent: &Agent,
+    node: &Value,
+    image_info: &Value,
+    configdrive: Option<&str>,
+) -> Result<Value, CommandError> {
+    let info: ImageInfo = serde_json::from_value(image_info.clone())
+        .map_err(|error| CommandError::invalid_params(format!("image_info: {error}")))?;
+    let urls = info.urls.iter().map(|url| Ok(parse_url(url)?.redacted().to_string()));
+    let urls = urls.collect::<Result<Vec<_>, CommandError>>()?;
+    let RootChoice { disk, reason } = root_device::choose(agent, node)?;
+    let forbidden = agent.machine.forbidden(node, &disk.name);
+    let verdict = if forbidden.is_some() { PlanVerdict::Refuse } else { PlanVerdict::Erase };
+    let contents = agent.machine.contents(&disk.name);
+    let reasons = std::iter::once(reason).chain(forbidden).chain(disk.ineligible).chain(contents).collect();
+    let with = if configdrive.is_some() { ", and a config drive" } else { "" };
+    let method = PlannedMethod {
+        method: WRITE_IMAGE.to_owned(),
+        standard: EraseStandard::None,
+        estimated_seconds: None,
+        reason: format!("the disk is overwritten with image {} from {}{with}", info.id, urls.join(", ")),
+    };
+    let plan = DevicePlan {
+        device: disk.name,
+        serial: disk.serial,
+        model: disk.model,
+        verdict,
+        reasons,
+        methods: vec![method],
+    };
+    Ok(json!({ "plan": [plan] }))
 }
 
 /// Type of EFI system partitions in a GPT.

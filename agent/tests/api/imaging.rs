@@ -50,6 +50,70 @@ fn an_image_is_fetched_written_and_revealed() {
     lent.join().unwrap();
 }
 
+/// A disk with the superblock of GFS2, which other machines may have mounted.
+fn shared_disk() -> TestAgent {
+    let agent = TestAgent::with_disk(Some(32 << 20));
+    let mut content = vec![0; 32 << 20];
+    content[64 << 10..(64 << 10) + 8].copy_from_slice(&[1, 0x16, 0x19, 0x70, 0, 0, 0, 1]);
+    std::fs::write(agent.disk(), content).unwrap();
+    agent
+}
+
+#[test]
+fn a_disk_that_other_machines_may_use_gets_no_image() {
+    let agent = shared_disk();
+    let before = std::fs::read(agent.disk()).unwrap();
+    let request = write_request(&agent, URL, &sha256(&[]), json!({}));
+    assert_eq!(agent.put("/v2/operations/deploy", &request).status, 201);
+    let operation = finished(&agent, "deploy");
+    assert_eq!(operation["error"]["type"], "ProtectedDeviceError", "{operation}");
+    assert!(operation["error"]["details"].as_str().unwrap().contains("GFS2"), "{operation}");
+    assert_eq!(operation["error"]["disk"], "untouched", "{operation}");
+    assert!(std::fs::read(agent.disk()).unwrap() == before);
+}
+
+#[test]
+fn a_plan_to_write_says_where_and_writes_nothing() {
+    let agent = shared_disk();
+    let before = std::fs::read(agent.disk()).unwrap();
+    let mut request = write_request(&agent, URL, &sha256(&[]), json!({}));
+    request["params"]["step"]["args"]["dry_run"] = json!(true);
+    for (id, allowed, verdict) in [("refused", false, "refuse"), ("planned", true, "erase")] {
+        request["params"]["node"]["driver_info"] = json!({ "wipe_special_filesystems": allowed });
+        assert_eq!(agent.put(&format!("/v2/operations/{id}"), &request).status, 201);
+        let operation = finished(&agent, id);
+        let plan = &operation["result"]["deploy_result"]["plan"][0];
+        assert_eq!((plan["device"].as_str(), &plan["verdict"]), (agent.disk().to_str(), &json!(verdict)));
+        assert!(plan["reasons"].to_string().contains("GFS2"), "{plan}");
+        assert!(plan["methods"][0]["reason"].as_str().unwrap().contains(URL), "{plan}");
+    }
+    assert!(std::fs::read(agent.disk()).unwrap() == before);
+}
+
+#[test]
+fn files_go_to_the_disk_that_the_image_is_on() {
+    let mut agent = TestAgent::with_disk(Some(32 << 20));
+    agent.add_disk(16 << 20);
+    let image = image(4 * MIB);
+    let lender = Lender::new(&agent.caller, [(URL, Served::whole(image.clone()))]);
+    let lent = lender.lend();
+    let mut request = write_request(&agent, URL, &sha256(&image), json!({}));
+    assert_eq!(agent.put("/v2/operations/deploy", &request).status, 201);
+    assert_eq!(finished(&agent, "deploy")["state"], "succeeded");
+    // Since then the hints name the other one.
+    let other = agent.disk().with_file_name("disk1");
+    let files = json!([{"path": "/etc/x", "deleted": true, "partition": 9}]);
+    request["params"]["step"] =
+        json!({"step": "inject_files", "interface": "deploy", "args": {"files": files}});
+    request["params"]["node"]["properties"]["root_device"]["name"] = json!(other);
+    assert_eq!(agent.put("/v2/operations/inject", &request).status, 201);
+    let operation = finished(&agent, "inject");
+    let wanted = format!("{} has no partition 9", agent.disk().display());
+    assert!(operation["error"]["details"].as_str().unwrap().contains(&wanted), "{operation}");
+    drop(agent);
+    lent.join().unwrap();
+}
+
 #[test]
 fn a_connection_is_asked_for_when_there_is_none() {
     let agent = TestAgent::with_disk(Some(32 << 20));
