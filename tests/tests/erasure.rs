@@ -48,7 +48,7 @@ async fn certified(site: &Site) -> Result<()> {
     let history = site.history().await?.join("\n");
     ensure!(history.contains("nothing was touched"), "history does not show the plan:\n{history}");
     let erasures = site.conductor.get("/v1/nodes/desk/erasures").await?;
-    ensure!(erasures == json!({"erasures": []}), "a plan has a certificate: {erasures}");
+    ensure!(erasures == json!({"erasures": [], "not_erased": []}), "a plan has a certificate: {erasures}");
 
     clean(site, step(json!({}))).await?;
     for offset in (0..DISK).step_by(MIB as usize) {
@@ -113,7 +113,27 @@ async fn partly(site: &Site, refused: &LoopDisk) -> Result<()> {
     let list = erasures["erasures"].as_array().context("no list")?;
     ensure!(list.len() == 1, "{erasures:#}");
     ensure!(list[0]["certificate"]["device"] == site.disk.device().display().to_string(), "{erasures:#}");
+    says_what_is_not_erased(site, &erasures, &name)?;
     ensure!(site.disk.read(0, DISK as usize)?.iter().all(|byte| *byte == 0), "certified and not erased");
+    Ok(())
+}
+
+/// Whoever looks for certificates sees the disk that has none, and why.
+fn says_what_is_not_erased(site: &Site, erasures: &Value, name: &str) -> Result<()> {
+    let list = erasures["not_erased"].as_array().context("no list")?;
+    ensure!(list.len() == 1, "{erasures:#}");
+    let statement = &list[0]["statement"];
+    ensure!(statement["device"] == name && statement["result"] == "failed", "{statement:#}");
+    ensure!(statement["kind"] == "device-not-erased" && statement["standard"] == "none", "{statement:#}");
+    let (good, text) = tacit(site, &[])?;
+    let line = text.lines().find(|line| line.contains("read-only"));
+    ensure!(good && line.is_some_and(|line| line.contains(name)), "{text}");
+    ensure!(text.contains("NOT erased") && text.contains("All signatures are good"), "{text}");
+    let page = site.state_dir().join("erasure.html");
+    let (good, text) = tacit(site, &["--html", page.to_str().context("a path of the test")?])?;
+    ensure!(good && text.contains("1 certificates, and 1 times"), "{text}");
+    let html = std::fs::read_to_string(&page)?;
+    ensure!(html.contains(&format!("NOT erased: {name}")) && html.contains("read-only"), "{html}");
     Ok(())
 }
 
@@ -158,6 +178,9 @@ async fn stopped(site: &mut Site, other: &LoopDisk, crash: bool) -> Result<()> {
     ensure!(list.len() == 1, "{erasures:#}");
     let certificate = &list[0]["certificate"];
     ensure!(certificate["device"] == first && certificate["result"] == "proven", "{erasures:#}");
+    let not_erased = erasures["not_erased"].as_array().context("no list")?;
+    ensure!(not_erased.len() == 1 && not_erased[0]["statement"]["device"] != first, "{erasures:#}");
+    ensure!(not_erased[0]["statement"]["operation"] == certificate["operation"], "{erasures:#}");
     let disks = [&site.disk, other];
     let done = disks.into_iter().find(|disk| disk.device().display().to_string() == first);
     let bytes = done.context("a disk of the test")?.read(0, DISK as usize)?;

@@ -1,22 +1,21 @@
-//! Certificates of erasure of a node: an addition to Ironic's API.
+//! Certificates of erasure of a node, and what was not erased: an addition to Ironic's API.
 
 use axum::Json;
 use axum::extract::{Path, State};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::ApiState;
 use super::call::Call;
 use super::fault::Fault;
-use crate::erasure::Issued;
+use crate::erasure::Erasures;
 
-/// `GET .../erasures`: `{"erasures": [{"certificate": …, "jws": …}]}`, oldest first. Of a node that is forgotten,
-/// too, by its UUID.
+/// `GET .../erasures`: `{"erasures": [{"certificate": …, "jws": …}], "not_erased": [{"statement": …, "jws": …}]}`, oldest
+/// first. Of a node that is forgotten, too, by its UUID.
 pub(super) async fn list(
     State(state): State<ApiState>,
     Path(ident): Path<String>,
     call: Call,
-) -> Result<Json<Value>, Fault> {
+) -> Result<Json<Erasures>, Fault> {
     call.only(&[])?;
     let (node, known) = match state.node(&call, &ident).await {
         Ok(node) => (node.uuid, true),
@@ -26,6 +25,5 @@ pub(super) async fn list(
     if signed.is_empty() && !known {
         return Err(Fault::no_node(&ident));
     }
-    let issued: Vec<Issued> = signed.into_iter().map(Issued::from).collect();
-    Ok(Json(json!({ "erasures": issued })))
+    Ok(Json(signed.into_iter().collect()))
 }

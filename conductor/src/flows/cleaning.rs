@@ -10,7 +10,7 @@ use super::step_files;
 use super::steps::{Effect, Outcome, StepError, Work, done};
 use crate::agents::IpaSettings;
 use crate::chain::chain;
-use crate::erasure::{Issuer, certificates};
+use crate::erasure::{Issuer, statements};
 use crate::node::Node;
 use crate::pki::{PkiError, Signed};
 
@@ -121,8 +121,8 @@ impl Work<'_> {
         let allowance = step_files::allowance(&params).map_err(StepError::Refused)?.map(Arc::new);
         let operation = match self.operate("clean.execute_clean_step", params, allowance).await {
             Err(StepError::Operation { command, cancelled, error, .. }) => {
-                let certificates = self.certify(name, None, &error.proofs)?;
-                return Err(StepError::Operation { command, cancelled, error, certificates });
+                let statements = self.state(name, None, &error.proofs)?;
+                return Err(StepError::Operation { command, cancelled, error, statements });
             }
             answer => answer?,
         };
@@ -141,32 +141,32 @@ impl Work<'_> {
         if name.starts_with("erase_devices") && proofs.is_empty() && result["disks"] != 0 {
             return Err(StepError::Refused(format!("{name} reported success without a proof")));
         }
-        let signed = self.certify(name, manager, &proofs)?;
+        let signed = self.state(name, manager, &proofs)?;
         done(Effect::Erased(signed), said(manager, &proofs))
     }
 
     /// What is to be stored with the node of a step's proofs.
-    fn certify(&self, step: &str, manager: Option<&str>, proofs: &[Proof]) -> Result<Vec<Signed>, StepError> {
+    fn state(&self, step: &str, manager: Option<&str>, proofs: &[Proof]) -> Result<Vec<Signed>, StepError> {
         let operation = &self.flow.operation_id();
         let issuer =
             Issuer { conductor: &self.engine.config.hostname, node: self.node, step, manager, operation };
-        let statements = certificates(&issuer, proofs);
-        let signed: Result<_, PkiError> = statements.iter().map(|one| self.engine.pki.sign(one)).collect();
+        let unsigned = statements(&issuer, proofs);
+        let signed: Result<_, PkiError> = unsigned.iter().map(|one| self.engine.pki.sign(one)).collect();
         signed.map_err(|error| StepError::Refused(chain(&error)))
     }
 
     /// The same of a step whose end nobody waited for.
-    pub(super) fn certify_late(
+    pub(super) fn state_late(
         &self,
         step: &Map<String, Value>,
         operation: &Operation,
     ) -> Result<Vec<Signed>, StepError> {
         let name = name_of(step);
         match (&operation.error, &operation.result) {
-            (Some(error), _) => self.certify(name, None, &error.proofs),
+            (Some(error), _) => self.state(name, None, &error.proofs),
             (None, Some(answer)) => {
                 let proofs = read::<Proof>(&answer["clean_result"], "proofs", name)?;
-                self.certify(name, answer["manager"].as_str(), &proofs)
+                self.state(name, answer["manager"].as_str(), &proofs)
             }
             (None, None) => Ok(Vec::new()),
         }

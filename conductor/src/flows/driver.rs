@@ -157,8 +157,8 @@ fn apply(tx: &Tx<'_>, node: &mut Node, flow: &mut FlowRecord, effect: Effect) ->
             flow.clean_version = version;
             flow.add_clean_steps(offered);
         }
-        Effect::Erased(certificates) => {
-            tx.add_erasures(node.uuid, &certificates)?;
+        Effect::Erased(statements) => {
+            tx.add_erasures(node.uuid, &statements)?;
         }
         Effect::InstanceForgotten => {
             node.instance_info = Map::new();
@@ -218,8 +218,8 @@ fn fail(engine: &Engine, id: Uuid, error: &StepError) -> Result<(), StoreError> 
         record.finished_at = Some(unix_now());
         let name = record.step.name();
         let cleaning = matches!(record.step, FlowStep::CleanStep { .. });
-        if let StepError::Operation { certificates, .. } = error {
-            tx.add_erasures(id, certificates)?;
+        if let StepError::Operation { statements, .. } = error {
+            tx.add_erasures(id, statements)?;
         }
         abandon(tx, engine, &mut node, &mut flow, Event::Fail, format!("{name}: {reason}"))?;
         if cleaning {

@@ -15,6 +15,7 @@ use super::plan::{FlowRecord, FlowStep};
 use super::words::{WriteSeen, boot_entry};
 use crate::agents::{AgentClient, AgentError, BootRecord};
 use crate::bmc::{Bmc, BmcError, BootTarget, PowerState, SystemIdentity};
+use crate::erasure::certified;
 use crate::images::Allowance;
 use crate::node::Node;
 use crate::pki::Signed;
@@ -34,7 +35,7 @@ pub(super) enum Effect {
         /// Of the hardware managers that offer them.
         version: Option<Value>,
     },
-    /// Certificates of erasure.
+    /// What is stated of the devices.
     Erased(Vec<Signed>),
     InstanceForgotten,
 }
@@ -74,18 +75,18 @@ pub(super) enum StepError {
     #[error("no agent answered at {address} within {} s of power-on ({medium}); the last attempt: {last}",
             .waited.as_secs())]
     NoAgent { address: std::net::SocketAddr, waited: Duration, medium: String, last: String },
-    /// It failed or was stopped. `certificates` are of the devices that were erased all the same.
+    /// It failed or was stopped. `statements` are of the devices: some may be erased all the same.
     #[error("{command} {} on the agent: {error}; {}{}", how(*.cancelled), disk_words(&.error.disk),
-            certified(.certificates))]
-    Operation { command: String, cancelled: bool, error: Box<OperationError>, certificates: Vec<Signed> },
+            all_the_same(.statements))]
+    Operation { command: String, cancelled: bool, error: Box<OperationError>, statements: Vec<Signed> },
 }
 
 fn how(cancelled: bool) -> &'static str {
     if cancelled { "was stopped" } else { "failed" }
 }
 
-fn certified(certificates: &[Signed]) -> String {
-    match certificates.len() {
+fn all_the_same(statements: &[Signed]) -> String {
+    match certified(statements) {
         0 => String::new(),
         count => format!("; devices erased all the same, and certified: {count}"),
     }
@@ -234,7 +235,7 @@ impl Work<'_> {
             (OperationState::Succeeded, _) => Ok(operation),
             (state, Some(error)) => {
                 let cancelled = state == OperationState::Cancelled;
-                Err(StepError::Operation { command, cancelled, error: error.into(), certificates: vec![] })
+                Err(StepError::Operation { command, cancelled, error: error.into(), statements: vec![] })
             }
             (state, None) => {
                 Err(StepError::Refused(format!("{command} ended as {state:?} without an error")))

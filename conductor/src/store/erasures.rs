@@ -1,4 +1,5 @@
-//! Certificates of erasure. They are never changed and never trimmed, and outlive their node.
+//! Certificates of erasure, and statements about devices that were not erased. They are never changed and never trimmed,
+//! and outlive their node.
 
 use rusqlite::params;
 use serde_json::Value;
@@ -9,33 +10,33 @@ use super::error::StoreError;
 use super::transaction::{key, text};
 use crate::pki::Signed;
 
-const ERASURE: &str = "certificate of erasure";
+const ERASURE: &str = "statement about an erasure";
 
 impl Tx<'_> {
-    /// Stores certificates; how an operation ended may be read twice, what is known of its devices stays as it is.
+    /// Stores statements; how an operation ended may be read twice, what is known of its devices stays as it is.
     /// Returns how many are new.
-    pub fn add_erasures(&self, node: Uuid, certificates: &[Signed]) -> Result<usize, StoreError> {
+    pub fn add_erasures(&self, node: Uuid, statements: &[Signed]) -> Result<usize, StoreError> {
         let known: Vec<_> = self.erasures(node)?.iter().map(subject).collect();
         let mut added = 0;
-        for certificate in certificates.iter().filter(|new| !known.contains(&subject(new))) {
+        for statement in statements.iter().filter(|new| !known.contains(&subject(new))) {
             self.change(
-                "storing a certificate of erasure",
+                "storing a statement about an erasure",
                 "INSERT INTO erasures (node, record) VALUES (?1, ?2)",
-                params![key(node), text(ERASURE, certificate)?],
+                params![key(node), text(ERASURE, statement)?],
             )?;
             added += 1;
         }
         Ok(added)
     }
 
-    /// Certificates of a node, oldest first; also of one that is forgotten.
+    /// Statements about a node, oldest first; also of one that is forgotten.
     pub fn erasures(&self, node: Uuid) -> Result<Vec<Signed>, StoreError> {
         self.records(ERASURE, "SELECT record FROM erasures WHERE node = ?1 ORDER BY id", [key(node)])
     }
 }
 
-/// What a certificate speaks of: the operation in which it was done, and the device.
-fn subject(certificate: &Signed) -> [Value; 2] {
-    let statement = certificate.statement().unwrap_or_default();
+/// What a statement speaks of: an operation and a device.
+fn subject(signed: &Signed) -> [Value; 2] {
+    let statement = signed.statement().unwrap_or_default();
     ["operation", "device"].map(|member| statement[member].clone())
 }

@@ -9,6 +9,7 @@ use super::{apply_medium_gone, event_type, set_power};
 use crate::agents::{AgentClient, AgentError, BootRecord};
 use crate::bmc::{BootTarget, PowerState};
 use crate::chain::chain;
+use crate::erasure::certified;
 use crate::flows::engine::FLOW_DOC;
 use crate::flows::login::Login;
 use crate::flows::plan::{FlowKind, FlowStep};
@@ -27,14 +28,16 @@ const POLL: Duration = Duration::from_millis(200);
 /// `boot` is the one of the step that was given up.
 pub(super) async fn let_go(work: &Work<'_>, boot: Option<&BootRecord>) -> Result<(), StoreError> {
     let Work { engine, node, flow, login } = *work;
-    let (mut power, mut kept, mut certificates, mut certified) = (None, None, Vec::new(), 0);
+    let (mut power, mut kept, mut statements, mut new) = (None, None, Vec::new(), 0);
     if flow.kind != FlowKind::Verify {
-        certificates = last_words(work, boot).await;
+        statements = last_words(work, boot).await;
         // Before the power goes, and with it what the agent knows. A store that refuses is no reason to leave the
         // machine on: it is asked again below.
-        match engine.store.transact(|tx| tx.add_erasures(node.uuid, &certificates)) {
-            Ok(added) => certified = added,
-            Err(error) => tracing::error!(node = %node.uuid, error = chain(&error), "not certified yet"),
+        match engine.store.transact(|tx| tx.add_erasures(node.uuid, &statements)) {
+            Ok(added) => new = added,
+            Err(error) => {
+                tracing::error!(node = %node.uuid, error = chain(&error), "what was erased is not stored yet")
+            }
         }
         match release_machine(node, login).await {
             Ok(()) => power = Some(PowerState::Off),
@@ -48,16 +51,19 @@ pub(super) async fn let_go(work: &Work<'_>, boot: Option<&BootRecord>) -> Result
         engine.withdraw_medium(node.uuid);
     }
     let node = engine.store.transact(|tx| {
-        certified += tx.add_erasures(node.uuid, &certificates)?;
+        new += tx.add_erasures(node.uuid, &statements)?;
         let Some(mut node) = tx.node(node.uuid)? else { return Ok(None) };
         if let Some(state) = power {
             set_power(&mut node, state);
         }
         apply_medium_gone(tx, &mut node)?;
-        if certified > 0 {
+        if new > 0 {
             let event_type = flow.step().map_or_else(String::new, |record| record.step.name());
-            let event =
-                format!("{event_type}: devices erased before it was stopped, and certified: {certified}");
+            let certified = certified(&statements);
+            let not = statements.len() - certified;
+            let event = format!(
+                "{event_type}: devices erased before it was stopped, and certified: {certified}; not erased: {not}"
+            );
             tx.add_history(node.uuid, NewHistory { severity: Severity::Info, event_type, event })?;
         }
         if let Some(event) = kept {
@@ -77,7 +83,7 @@ pub(super) async fn let_go(work: &Work<'_>, boot: Option<&BootRecord>) -> Result
     Ok(())
 }
 
-/// Tells the agent to stop. A clean step is waited for: what it erased until then is certified.
+/// Tells the agent to stop. A clean step is waited for; returned is what can be stated of its devices.
 async fn last_words(work: &Work<'_>, boot: Option<&BootRecord>) -> Vec<Signed> {
     let node = work.node.uuid;
     let Some(client) = boot.and_then(|boot| AgentClient::of_boot(&work.engine.pki, boot).ok()) else {
@@ -109,9 +115,9 @@ async fn last_words(work: &Work<'_>, boot: Option<&BootRecord>) -> Vec<Signed> {
             return Vec::new();
         }
     };
-    let certificates = step.map_or(Ok(Vec::new()), |step| work.certify_late(step, &operation));
-    certificates.unwrap_or_else(|error| {
-        tracing::error!(%node, error = chain(&error), "what the agent proved is not certified");
+    let statements = step.map_or(Ok(Vec::new()), |step| work.state_late(step, &operation));
+    statements.unwrap_or_else(|error| {
+        tracing::error!(%node, error = chain(&error), "what the agent proved is not stated");
         Vec::new()
     })
 }
