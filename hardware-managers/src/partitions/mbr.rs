@@ -60,7 +60,7 @@ fn scan_logical(device: &Device, area: Area, sector: u64, base: u64, found: &mut
     let mut number = 5;
     while let Some(lba) = next.take() {
         // A chain that comes back to itself would otherwise never end.
-        if visited.contains(&lba) || visited.len() >= MAX_PARTITIONS {
+        if visited.contains(&lba) || visited.len() >= MAX_PARTITIONS || found.is_full() {
             break;
         }
         visited.push(lba);
