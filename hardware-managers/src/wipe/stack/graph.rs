@@ -103,6 +103,11 @@ impl BlockGraph {
         self.blocks.get(&device.trim_start_matches("/dev/").replace('/', "!"))
     }
 
+    /// All arrays of md's.
+    pub(in crate::wipe) fn arrays(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.values().filter(|block| block.kind == Kind::Array)
+    }
+
     /// The device itself and its partitions, the partitions first.
     pub(in crate::wipe) fn family<'a>(&'a self, block: &'a Block) -> Vec<&'a Block> {
         let is_part =
@@ -154,19 +159,25 @@ impl BlockGraph {
         found
     }
 
-    /// The devices that stand on no other, of which the given one is made in the end.
-    pub(in crate::wipe) fn ground<'a>(&'a self, block: &'a Block) -> BTreeSet<&'a str> {
+    /// Of what the given device is made in the end: of devices that stand on no other, and of those that `is_ground` is
+    /// asked for and names. An erased multipath device is the disk, and not its paths.
+    pub(in crate::wipe) fn ground<'a>(
+        &'a self,
+        block: &'a Block,
+        is_ground: &dyn Fn(&str) -> bool,
+    ) -> BTreeSet<&'a str> {
         let (mut found, mut seen, mut left) = (BTreeSet::new(), BTreeSet::new(), vec![block]);
-        while let Some(block) = left.pop() {
-            if !seen.insert(&block.name) {
+        while let Some(next) = left.pop() {
+            if !seen.insert(&next.name) {
                 continue;
             }
-            match &block.kind {
+            let ends = next.slaves.is_empty() || (next.name != block.name && is_ground(&next.name));
+            match &next.kind {
                 Kind::Partition { disk, .. } => left.extend(self.blocks.get(disk)),
-                _ if block.slaves.is_empty() => {
-                    found.insert(block.name.as_str());
+                _ if ends => {
+                    found.insert(next.name.as_str());
                 }
-                _ => left.extend(self.slaves(block)),
+                _ => left.extend(self.slaves(next)),
             }
         }
         found

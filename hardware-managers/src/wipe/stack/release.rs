@@ -93,7 +93,6 @@ fn describe(block: &Block) -> String {
 
 /// A disk with everything that stands on it.
 struct Tower<'a> {
-    block: &'a Block,
     /// In the order in which it can be taken down.
     above: Vec<&'a Block>,
     /// With all partitions.
@@ -107,12 +106,12 @@ impl<'a> Tower<'a> {
         for holder in &above {
             all.extend(graph.family(holder));
         }
-        Self { block, above, all }
+        Self { above, all }
     }
 }
 
 /// Why a disk cannot be freed: a mount, or something that stands on a disk that is to be left alone, too. `may_stop`
-/// is asked for each disk by its kernel name.
+/// is asked by kernel names, and says yes of all devices that are to be erased, this one among them.
 ///
 /// # Errors
 ///
@@ -141,14 +140,12 @@ fn look(
             return Err(ReleaseError::Backing { device: block.node(), by: by.node() });
         }
     }
-    let own = graph.ground(tower.block);
     for holder in &tower.above {
         if matches!(holder.kind, Kind::Disk | Kind::Partition { .. } | Kind::Loop) {
             return Err(ReleaseError::UnknownKind { device: holder.node() });
         }
-        // A disk that is erased through a device of its own (multipath) is the ground of that device.
-        let ground = graph.ground(holder);
-        let other = ground.into_iter().find(|name| !may_stop(name) && !own.contains(name));
+        let ground = graph.ground(holder, may_stop);
+        let other = ground.into_iter().find(|name| !may_stop(name));
         if let Some(other) = other.and_then(|name| graph.get(name)) {
             return Err(ReleaseError::Shared { device: describe(holder), other: other.node() });
         }

@@ -249,6 +249,38 @@ fn a_multipath_disk_stands_and_what_is_on_it_falls() {
 }
 
 #[test]
+fn what_stands_on_several_multipath_disks_falls_when_all_of_them_are_erased() {
+    let build = || {
+        let mut kernel = Played::new();
+        for (path, minor) in ["sda", "sdb", "sdc", "sdd"].into_iter().zip((0..).step_by(16)) {
+            kernel.block(path, (8, minor));
+        }
+        kernel
+            .built("dm-0", (253, 0), &["sda", "sdb"])
+            .built("dm-1", (253, 1), &["sdc", "sdd"])
+            .built("md0", (9, 0), &["dm-0", "dm-1"])
+            .built("dm-2", (253, 2), &["md0"]);
+        kernel
+    };
+    for erased in [["dm-0", "dm-1"].as_slice(), &["dm-0", "dm-1", "md0"]] {
+        let kernel = build();
+        kernel.release("/dev/dm-0", erased).unwrap();
+        assert_eq!(kernel.log(), ["stop dm-2", "stop md0"]);
+        assert_eq!(kernel.release("/dev/dm-1", erased).unwrap(), [] as [String; 0]);
+    }
+    // One of the two stays.
+    for erased in [["dm-0"].as_slice(), &["dm-0", "md0"]] {
+        let kernel = build();
+        let error = kernel.release("/dev/dm-0", erased).unwrap_err();
+        assert!(
+            matches!(&error, ReleaseError::Shared { other, .. } if other.starts_with("/dev/sd")),
+            "{error}"
+        );
+        assert_eq!(kernel.log(), [] as [String; 0]);
+    }
+}
+
+#[test]
 fn caches_are_stopped_with_their_backing_devices() {
     let mut kernel = Played::new();
     kernel.block("sda", (8, 0)).block("nvme0n1", (259, 0)).built("bcache0", (252, 0), &["sda"]);
