@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tacit_hardware::{BootEntryOutcome, BootEntryRequest, install_boot_entry};
+use tacit_hardware::{BootEntryError, BootEntryOutcome, BootEntryRequest, install_boot_entry};
+use tacit_protocol::error::DiskState;
 
 use super::root_device;
 use super::table::Call;
@@ -21,7 +22,7 @@ pub(super) fn install_bootloader(call: &Call<'_>) -> Result<Value, CommandError>
                 "several disks, and neither was an image written nor a node told since the agent began";
             return Err(CommandError::new("DeviceNotFound", text));
         }
-        (None, node) => root_device::choose(call.agent, &node)?.name,
+        (None, node) => root_device::choose(call.agent, &node)?.disk.name,
     };
     let request = BootEntryRequest {
         efi_system_part_uuid: call
@@ -54,8 +55,20 @@ pub(super) fn install_bootloader(call: &Call<'_>) -> Result<Value, CommandError>
             );
             Ok(Value::Null)
         }
-        Err(error) => Err(CommandError::new(error.class(), CommandError::chain(&error))),
+        // IPA leaves it at that (IPA contract §2.6), and Ironic believes it.
+        Err(error @ BootEntryError::NoLoader { .. })
+            if call.job.front() == Front::V1 && !needs_bios_loader(call) =>
+        {
+            tracing::error!("no boot entry for {disk}: {}", CommandError::chain(&error));
+            Ok(Value::Null)
+        }
+        Err(error) => Err(failure(&error)),
     }
+}
+
+fn failure(error: &BootEntryError) -> CommandError {
+    let disk = if error.touched() { DiskState::NotBootable } else { DiskState::Untouched };
+    CommandError::new(error.class(), CommandError::chain(error)).with_retry(error.retry()).with_disk(disk)
 }
 
 /// A root file system was named: the image has no boot loader of its own. GPT disks give zeros here.
@@ -70,5 +83,29 @@ fn ignores_failure(call: &Call<'_>) -> bool {
         Some(Value::Bool(ignore)) => *ignore,
         Some(Value::String(text)) => text.eq_ignore_ascii_case("true"),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_tells_what_it_left_and_whether_to_try_again() {
+        let read = || BootEntryError::Variable {
+            action: "read",
+            variable: "BootOrder".into(),
+            source: std::io::ErrorKind::Interrupted.into(),
+        };
+        let told = |error: &BootEntryError| {
+            let error = failure(error).error;
+            (error.class, error.retry, error.disk)
+        };
+        assert_eq!(told(&read()), ("CommandExecutionError".into(), true, DiskState::Untouched));
+        // Once the copies on an array's disks are begun.
+        let begun = BootEntryError::Begun { disk: "/dev/md0".into(), source: Box::new(read()) };
+        assert_eq!(told(&begun), ("CommandExecutionError".into(), true, DiskState::NotBootable));
+        let none = BootEntryError::NoLoader { disk: "/dev/sda".into(), partition: 1 };
+        assert_eq!(told(&none), ("InvalidImage".into(), false, DiskState::Untouched));
     }
 }

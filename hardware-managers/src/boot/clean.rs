@@ -107,8 +107,8 @@ fn patterns(given: Option<&Value>) -> Result<Vec<Regex>, StepError> {
 
 fn matching(variables: &EfiVars, patterns: &[Regex]) -> Result<Vec<Entry>, BootEntryError> {
     let entries = variables.boot_entries()?.into_iter().filter_map(|(number, bytes)| {
-        // What is no load option has no path to be matched.
-        let option = LoadOption::parse(&bytes)?;
+        // What is no load option, or cannot be read, has no path to be matched.
+        let option = LoadOption::parse(&bytes?)?;
         let path = device_path::text(option.nodes());
         patterns.iter().any(|pattern| pattern.is_match(&path)).then_some(Entry {
             number,

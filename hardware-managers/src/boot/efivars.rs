@@ -36,17 +36,23 @@ impl EfiVars {
         }
     }
 
-    /// Numbers of all `Boot####` variables, ascending, with their data.
-    pub(super) fn boot_entries(&self) -> Result<Vec<(u16, Vec<u8>)>, BootEntryError> {
+    /// Numbers of all `Boot####` variables, ascending, with their data; `None` for one that cannot be read, which
+    /// firmware with a damaged memory has.
+    pub(super) fn boot_entries(&self) -> Result<Vec<(u16, Option<Vec<u8>>)>, BootEntryError> {
         let listing = fs::read_dir(&self.folder).map_err(|source| failed("list", "Boot####", source))?;
         let mut entries = Vec::new();
         for entry in listing {
             let entry = entry.map_err(|source| failed("list", "Boot####", source))?;
             let name = entry.file_name();
             let Some(number) = name.to_str().and_then(boot_number) else { continue };
-            let variable = format!("Boot{number:04X}");
-            let bytes = fs::read(entry.path()).map_err(|source| failed("read", &variable, source))?;
-            entries.push((number, bytes.get(4..).unwrap_or_default().to_vec()));
+            let data = match fs::read(entry.path()) {
+                Ok(bytes) => Some(bytes.get(4..).unwrap_or_default().to_vec()),
+                Err(error) => {
+                    tracing::warn!("Boot{number:04X} cannot be read and is left as it is: {error}");
+                    None
+                }
+            };
+            entries.push((number, data));
         }
         entries.sort_unstable_by_key(|(number, _)| *number);
         Ok(entries)

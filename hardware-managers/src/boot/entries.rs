@@ -1,5 +1,7 @@
 //! Which entries stay, which go, and in what order: decided without touching anything (boot contract §G.3).
 
+use std::collections::BTreeSet;
+
 use super::load_option::{LoadOption, Signature};
 use super::report::BootOrderPolicy;
 
@@ -9,6 +11,8 @@ pub(super) struct Before {
     pub(super) entries: Vec<(u16, Option<LoadOption>)>,
     pub(super) order: Vec<u16>,
     pub(super) current: Option<u16>,
+    /// Unique GUIDs of all partitions of the machine; `None` where not all of them are known.
+    pub(super) partitions: Option<BTreeSet<[u8; 16]>>,
 }
 
 /// What is to be written.
@@ -36,7 +40,10 @@ pub(super) fn decide(before: &Before, ours: &LoadOption, policy: BootOrderPolicy
         .entries
         .iter()
         .filter(|(number, entry)| {
-            Some(*number) != reused && entry.as_ref().is_some_and(|entry| is_stale(entry, ours))
+            let is_stale = |entry: &LoadOption| {
+                is_replaced(entry, ours) || (Some(*number) != before.current && leads_nowhere(entry, before))
+            };
+            Some(*number) != reused && entry.as_ref().is_some_and(is_stale)
         })
         .map(|(number, _)| *number)
         .collect();
@@ -68,9 +75,16 @@ pub(super) fn decide(before: &Before, ours: &LoadOption, policy: BootOrderPolicy
     Some(Change { number, reused: reused.is_some(), write, remove, order })
 }
 
+/// On a partition that no disk has any more. What the machine was started from is there, whether or not the kernel shows
+/// it as a disk.
+fn leads_nowhere(entry: &LoadOption, before: &Before) -> bool {
+    let Some(Signature::Gpt(guid)) = entry.hard_drive().map(|drive| drive.signature) else { return false };
+    before.partitions.as_ref().is_some_and(|known| !known.contains(&guid))
+}
+
 /// Entries on the very partition that was just written, and earlier entries of the same label and loader. Nothing
 /// is judged by its label alone: other systems and network entries stay.
-fn is_stale(entry: &LoadOption, ours: &LoadOption) -> bool {
+fn is_replaced(entry: &LoadOption, ours: &LoadOption) -> bool {
     let same_partition = match (signature(entry), signature(ours)) {
         (Some(theirs), Some(own)) => theirs == own,
         _ => false,
@@ -118,7 +132,7 @@ mod tests {
 
     fn before(entries: Vec<(u16, LoadOption)>, order: &[u16]) -> Before {
         let entries = entries.into_iter().map(|(number, entry)| (number, Some(entry))).collect();
-        Before { entries, order: order.to_vec(), current: Some(1) }
+        Before { entries, order: order.to_vec(), current: Some(1), partitions: None }
     }
 
     #[test]
@@ -149,6 +163,25 @@ mod tests {
         let change = decide(&before, &option(1, "\\d", "debian"), BootOrderPolicy::First).unwrap();
         assert_eq!(change.remove, [0, 1]);
         assert_eq!((change.number, change.order.as_slice()), (0, [0, 2, 3].as_slice()));
+    }
+
+    #[test]
+    fn entries_of_partitions_that_are_gone_go() {
+        let mut before = before(
+            vec![
+                (0, network("pxe")),
+                (1, option(7, "\\current", "started from what is no disk")),
+                (2, option(7, "\\gone", "a disk that was wiped")),
+                (3, option(9, "\\w", "another system")),
+            ],
+            &[0, 1, 2, 3],
+        );
+        let ours = option(1, "\\d", "debian");
+        let remove = |before: &Before| decide(before, &ours, BootOrderPolicy::First).unwrap().remove;
+        // A disk may be there that could not be read.
+        assert_eq!(remove(&before), [] as [u16; 0]);
+        before.partitions = Some([[1; 16], [9; 16]].into());
+        assert_eq!(remove(&before), [2]);
     }
 
     #[test]

@@ -23,6 +23,20 @@ pub enum BootEntryError {
     /// The system is on software RAID, and its disks got no EFI system partition of their own.
     #[error("no copies of the EFI system partition of {disk}: {problem}")]
     Replicas { disk: String, problem: String },
+    /// No entry would help: there is nothing that the firmware could start.
+    #[error(
+        "the EFI system partition (number {partition}) of {disk} has no boot loader for this machine's processor: it \
+         would not start"
+    )]
+    NoLoader { disk: String, partition: u32 },
+    /// Without entries firmware starts one file, and it is not there.
+    #[error(
+        "{refusal}, and the EFI system partition of {disk} has no file that firmware starts without an entry"
+    )]
+    NoFallback { disk: String, refusal: &'static str },
+    /// What was begun on the disks of an array.
+    #[error("copies of the EFI system partition of {disk} were begun and may be incomplete")]
+    Begun { disk: String, source: Box<BootEntryError> },
     /// Deleted variables may hold their place until the next start of the machine.
     #[error(
         "the firmware's memory is full: {variable} cannot be written; removing entries and restarting may help"
@@ -35,6 +49,8 @@ impl BootEntryError {
         match self {
             Self::UnknownDisk { .. } | Self::NoSystemPartition { .. } => "DeviceNotFound",
             Self::Disk { .. } => "BlockDeviceError",
+            Self::NoLoader { .. } => "InvalidImage",
+            Self::Begun { source, .. } => source.class(),
             _ => "CommandExecutionError",
         }
     }
@@ -42,6 +58,7 @@ impl BootEntryError {
     pub fn code(&self) -> u16 {
         match self {
             Self::UnknownDisk { .. } | Self::NoSystemPartition { .. } => 404,
+            Self::Begun { source, .. } => source.code(),
             _ => 500,
         }
     }
@@ -51,20 +68,33 @@ impl BootEntryError {
         match self.class() {
             "DeviceNotFound" => "Error finding the disk or partition device to deploy the image onto",
             "BlockDeviceError" => "Block device caused unknown error",
+            "InvalidImage" => "The provided image is not valid for use",
             _ => "Command execution failed",
         }
     }
 
-    /// Whether the same request may succeed when it is sent again. The disk is never written to.
+    /// Whether the same request may succeed when it is sent again.
     pub fn retry(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Disk { .. }
-                | Self::FileSystem { .. }
-                | Self::Variable { .. }
-                | Self::NotKept { .. }
-                | Self::StillThere { .. }
-                | Self::Full { .. }
-        )
+            | Self::FileSystem { .. }
+            | Self::Variable { .. }
+            | Self::NotKept { .. }
+            | Self::StillThere { .. }
+            | Self::Full { .. } => true,
+            Self::Begun { source, .. } => source.retry(),
+            Self::UnknownDisk { .. }
+            | Self::NoSystemPartition { .. }
+            | Self::NoFreeNumber
+            | Self::Replicas { .. }
+            | Self::NoLoader { .. }
+            | Self::NoFallback { .. } => false,
+        }
+    }
+
+    /// Whether disks may have been written to: those of an array, which get copies of its EFI system partition. Any
+    /// other disk is only read.
+    pub fn touched(&self) -> bool {
+        matches!(self, Self::Begun { .. })
     }
 }

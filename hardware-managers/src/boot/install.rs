@@ -1,5 +1,6 @@
 //! Making the firmware start what was deployed.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -12,8 +13,9 @@ use super::esp::{SystemPartition, Table, find};
 use super::fat::{Window, guarded};
 use super::load_option::LoadOption;
 use super::loader::{Loader, choose, firmware_architecture};
+use super::partitions::partitions;
 use super::replicate::install_on_array;
-use super::report::{BootEntryOutcome, BootEntryReport, BootEntryRequest};
+use super::report::{BootEntryOutcome, BootEntryReport, BootEntryRequest, BootOrderPolicy};
 use crate::machine::Machine;
 use crate::raid::is_array;
 
@@ -21,15 +23,16 @@ use crate::raid::is_array;
 const DEFAULT_LABEL: &str = "Tacit";
 
 /// Finds the loader on the disk's EFI system partition and puts an entry for it at the head of the boot order.
-/// Machines that booted without UEFI or whose firmware variables are out of reach are left as they are: there the
-/// removable-media path or the MBR decides.
+/// Machines that booted without UEFI are left as they are: there the MBR decides. So are those whose firmware variables
+/// are out of reach, where the removable-media path decides, which then has to be there.
 ///
 /// The disk is only read, unless it is an array of software RAID: then every disk of it gets a copy of the EFI
 /// system partition, and an entry.
 ///
 /// # Errors
 ///
-/// [`BootEntryError`]; a GPT disk without an EFI system partition on a UEFI machine is one.
+/// [`BootEntryError`]; a GPT disk without an EFI system partition on a UEFI machine is one, and so is one whose EFI
+/// system partition has nothing that the firmware would start.
 pub fn install_boot_entry(
     machine: &Machine,
     disk: &Path,
@@ -42,9 +45,7 @@ pub fn install_boot_entry(
     if !machine.is_uefi() {
         return Ok(BootEntryReport::skipped("the machine was not booted by UEFI"));
     }
-    let Some(variables) = EfiVars::open(&machine.roots().efivars) else {
-        return Ok(BootEntryReport::skipped("firmware variables are out of reach"));
-    };
+    let variables = EfiVars::open(&machine.roots().efivars);
     let on_disk = |source| BootEntryError::Disk { disk: name.clone(), source };
     let device = Device::open(&machine.device_node(disk), Access::Read).map_err(on_disk)?;
     let wanted = request.efi_system_part_uuid.as_deref();
@@ -62,13 +63,12 @@ pub fn install_boot_entry(
         Table::None => return Ok(BootEntryReport::skipped("the disk has no partition table")),
     };
     let label = request.label.as_deref().unwrap_or(DEFAULT_LABEL);
+    let firmware = Firmware { variables, partitions: partitions(machine, &name), order: request.order };
     if is_array(machine, &name) {
-        return install_on_array(machine, &variables, &name, &device, &systems, request, label);
+        return install_on_array(machine, &firmware, &name, &device, &systems, label);
     }
-    let Some((system, loader)) = first_loader(&device, &name, &systems, label)? else {
-        return Ok(BootEntryReport::skipped("the EFI system partition holds no loader for this processor"));
-    };
-    install(&variables, &system, &loader, request)
+    let (system, loader) = first_loader(&device, &name, &systems, label)?;
+    firmware.enter(&name, &system, &loader)
 }
 
 fn same_device(machine: &Machine, known: &str, asked: &Path) -> bool {
@@ -76,17 +76,55 @@ fn same_device(machine: &Machine, known: &str, asked: &Path) -> bool {
     Path::new(known) == asked || real(machine.device_node(known)) == real(machine.device_node(asked))
 }
 
+/// Where entries are made.
+pub(super) struct Firmware {
+    /// `None` where they are out of reach.
+    variables: Option<EfiVars>,
+    /// Unique GUIDs of all partitions of the machine, where all of them are known.
+    partitions: Option<BTreeSet<[u8; 16]>>,
+    order: BootOrderPolicy,
+}
+
+impl Firmware {
+    /// Makes the entry. Firmware that takes none starts the file of the removable-media path, which must be there.
+    pub(super) fn enter(
+        &self,
+        disk: &str,
+        system: &SystemPartition,
+        loader: &Loader,
+    ) -> Result<BootEntryReport, BootEntryError> {
+        let outcome = self.variables.as_ref().map(|variables| install(variables, self, system, loader));
+        let refusal = match outcome {
+            None => "firmware variables are out of reach",
+            Some(Err(BootEntryError::Variable { source, .. }))
+                if source.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+            {
+                "the firmware takes no variables while a system runs"
+            }
+            Some(outcome) => return outcome,
+        };
+        match &loader.fallback {
+            Some(path) => Ok(BootEntryReport::skipped(format!("{refusal}; it starts {path} by itself"))),
+            None => Err(BootEntryError::NoFallback { disk: disk.to_owned(), refusal }),
+        }
+    }
+}
+
 /// The first system partition with something to start.
+///
+/// # Errors
+///
+/// [`BootEntryError::NoLoader`], or why it could not be read.
 pub(super) fn first_loader(
     device: &Device,
     disk: &str,
     systems: &[SystemPartition],
     label: &str,
-) -> Result<Option<(SystemPartition, Loader)>, BootEntryError> {
+) -> Result<(SystemPartition, Loader), BootEntryError> {
     let mut failure = None;
     for system in systems {
         match read_loader(device, system, label) {
-            Ok(Some(loader)) => return Ok(Some((system.clone(), loader))),
+            Ok(Some(loader)) => return Ok((system.clone(), loader)),
             Ok(None) => {}
             Err(source) => {
                 failure.get_or_insert(BootEntryError::FileSystem {
@@ -97,7 +135,8 @@ pub(super) fn first_loader(
             }
         }
     }
-    failure.map_or(Ok(None), Err)
+    let partition = systems.first().map_or(0, |system| system.drive.partition);
+    Err(failure.unwrap_or_else(|| BootEntryError::NoLoader { disk: disk.to_owned(), partition }))
 }
 
 fn read_loader(device: &Device, system: &SystemPartition, label: &str) -> io::Result<Option<Loader>> {
@@ -109,16 +148,16 @@ fn read_loader(device: &Device, system: &SystemPartition, label: &str) -> io::Re
     })
 }
 
-pub(super) fn install(
+fn install(
     variables: &EfiVars,
+    firmware: &Firmware,
     system: &SystemPartition,
     loader: &Loader,
-    request: &BootEntryRequest,
 ) -> Result<BootEntryReport, BootEntryError> {
     let ours =
         LoadOption::for_loader(&system.drive, &loader.path, &loader.label).with_options(&loader.options);
-    let before = read_state(variables)?;
-    let change = decide(&before, &ours, request.order).ok_or(BootEntryError::NoFreeNumber)?;
+    let before = read_state(variables, firmware.partitions.clone())?;
+    let change = decide(&before, &ours, firmware.order).ok_or(BootEntryError::NoFreeNumber)?;
     let variable = boot_name(change.number);
 
     let mut removed = Vec::new();
@@ -138,6 +177,13 @@ pub(super) fn install(
         made_room.extend(write_or_make_room(variables, "BootOrder", &bytes)?);
     }
     let (after, mut warnings) = check(variables, &before, &change)?;
+    if loader.fallback.is_none() {
+        warnings.push(
+            "the EFI system partition has no file that firmware starts without an entry: should it lose this one, the \
+             machine does not start"
+                .to_owned(),
+        );
+    }
     warnings
         .extend(made_room.iter().map(|name| format!("{name} was removed: the firmware's memory was full")));
     let digits = |order: &[u16]| order.iter().map(|number| format!("{number:04X}")).collect();
@@ -180,14 +226,14 @@ fn label_of(before: &Before, number: u16) -> &str {
         .map_or("", |entry| entry.description.as_str())
 }
 
-fn read_state(variables: &EfiVars) -> Result<Before, BootEntryError> {
+fn read_state(variables: &EfiVars, partitions: Option<BTreeSet<[u8; 16]>>) -> Result<Before, BootEntryError> {
     let entries = variables
         .boot_entries()?
         .into_iter()
-        .map(|(number, bytes)| (number, LoadOption::parse(&bytes)))
+        .map(|(number, data)| (number, data.and_then(|data| LoadOption::parse(&data))))
         .collect();
     let current = variables.read("BootCurrent")?.and_then(|bytes| numbers(&bytes).first().copied());
-    Ok(Before { entries, order: read_order(variables)?, current })
+    Ok(Before { entries, order: read_order(variables)?, current, partitions })
 }
 
 pub(super) fn read_order(variables: &EfiVars) -> Result<Vec<u16>, BootEntryError> {

@@ -19,11 +19,13 @@ pub(super) struct Loader {
     pub(super) label: String,
     /// Command line for the loader; only a vendor's CSV file gives one.
     pub(super) options: String,
+    /// The file that firmware starts without an entry, where the partition has it.
+    pub(super) fallback: Option<String>,
 }
 
 impl Loader {
     fn plain(path: String, label: String) -> Self {
-        Self { path, label, options: String::new() }
+        Self { path, label, options: String::new(), fallback: None }
     }
 }
 
@@ -42,14 +44,28 @@ pub(super) fn firmware_architecture(architecture: &str) -> &str {
 /// when there is nothing to start.
 pub(super) fn choose(root: &Folder<'_, '_>, architecture: &str, label: &str) -> io::Result<Option<Loader>> {
     let Some((efi, folder)) = subfolder(root, "EFI")? else { return Ok(None) };
-    let vendors: Vec<Entry<'_, '_>> = list(&folder)?
+    let fallback = fallback(&efi, &folder, architecture)?;
+    let vendors = of_vendor(&efi, &folder, architecture)?;
+    let found = vendors.or_else(|| Some(Loader::plain(fallback.clone()?, label.to_owned())));
+    Ok(found.map(|loader| Loader { fallback, ..loader }))
+}
+
+/// The removable-media path: what firmware starts from a disk of which it has no entry.
+fn fallback(efi: &str, folder: &Folder<'_, '_>, architecture: &str) -> io::Result<Option<String>> {
+    let Some((boot, folder)) = subfolder(folder, "BOOT")? else { return Ok(None) };
+    let file = file_named(&folder, &format!("BOOT{architecture}.EFI"))?;
+    Ok(file.map(|file| format!("\\{efi}\\{boot}\\{file}")))
+}
+
+fn of_vendor(efi: &str, folder: &Folder<'_, '_>, architecture: &str) -> io::Result<Option<Loader>> {
+    let vendors: Vec<Entry<'_, '_>> = list(folder)?
         .into_iter()
         .filter(|entry| entry.is_dir() && !entry.file_name().eq_ignore_ascii_case("BOOT"))
         .collect();
     for vendor in &vendors {
         if let Some(Record { file, label, options }) = from_csv(&vendor.to_dir(), architecture)? {
             let path = format!("\\{efi}\\{}\\{file}", vendor.file_name());
-            return Ok(Some(Loader { path, label, options }));
+            return Ok(Some(Loader { path, label, options, fallback: None }));
         }
     }
     for vendor in &vendors {
@@ -65,9 +81,7 @@ pub(super) fn choose(root: &Folder<'_, '_>, architecture: &str, label: &str) -> 
             return Ok(Some(Loader::plain(path, "Windows Boot Manager".to_owned())));
         }
     }
-    let Some((boot, folder)) = subfolder(&folder, "BOOT")? else { return Ok(None) };
-    let file = file_named(&folder, &format!("BOOT{architecture}.EFI"))?;
-    Ok(file.map(|file| Loader::plain(format!("\\{efi}\\{boot}\\{file}"), label.to_owned())))
+    Ok(None)
 }
 
 /// A line of a vendor's CSV file.

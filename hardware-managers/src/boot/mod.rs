@@ -11,6 +11,7 @@ mod fat;
 mod install;
 mod load_option;
 mod loader;
+mod partitions;
 mod replicate;
 mod report;
 

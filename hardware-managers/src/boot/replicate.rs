@@ -6,11 +6,10 @@ use std::path::Path;
 use tacit_blockdev::{Access, AlignedBuf, Device};
 
 use super::copy::{Volume, are_equal, copy};
-use super::efivars::EfiVars;
 use super::error::BootEntryError;
 use super::esp::{SystemPartition, of_partition};
-use super::install::{first_loader, install};
-use super::report::{BootEntryReport, BootEntryRequest};
+use super::install::{Firmware, first_loader};
+use super::report::BootEntryReport;
 use crate::machine::Machine;
 use crate::raid::{Replicas, replicas, settle};
 
@@ -19,14 +18,36 @@ const HEAD: u64 = 32 << 10;
 
 /// Copies the partition to every disk of the array, proves each copy by reading it from its disk, takes the original
 /// out of sight, and makes the entries: that of the first disk comes first.
+///
+/// # Errors
+///
+/// [`BootEntryError::Begun`] when something may have been written by then.
 pub(super) fn install_on_array(
     machine: &Machine,
-    variables: &EfiVars,
+    firmware: &Firmware,
     array: &str,
     device: &Device,
     systems: &[SystemPartition],
-    request: &BootEntryRequest,
     label: &str,
+) -> Result<BootEntryReport, BootEntryError> {
+    let mut touched = false;
+    copy_and_enter(machine, firmware, array, device, systems, label, &mut touched).map_err(|error| {
+        if touched {
+            BootEntryError::Begun { disk: array.to_owned(), source: Box::new(error) }
+        } else {
+            error
+        }
+    })
+}
+
+fn copy_and_enter(
+    machine: &Machine,
+    firmware: &Firmware,
+    array: &str,
+    device: &Device,
+    systems: &[SystemPartition],
+    label: &str,
+    touched: &mut bool,
 ) -> Result<BootEntryReport, BootEntryError> {
     let failed = |problem: String| BootEntryError::Replicas { disk: array.to_owned(), problem };
     let on_disk = |disk: &str| {
@@ -36,9 +57,15 @@ pub(super) fn install_on_array(
     let Some(source) = systems.first() else {
         return Err(BootEntryError::NoSystemPartition { disk: array.to_owned(), wanted: None });
     };
-    let found = replicas(machine, array).map_err(failed)?;
     // A second run finds the original gone and the copies in place.
-    if !is_blank(device, source).map_err(on_disk(array))? {
+    let is_copied = is_blank(device, source).map_err(on_disk(array))?;
+    if !is_copied {
+        // What starts nothing need not be copied.
+        first_loader(device, array, std::slice::from_ref(source), label)?;
+    }
+    let found = replicas(machine, array, touched).map_err(failed)?;
+    if !is_copied {
+        *touched = true;
         replicate(machine, array, device, source, &found)?;
     }
     let mut reports = Vec::new();
@@ -46,13 +73,9 @@ pub(super) fn install_on_array(
         let system =
             of_partition(&place.partition).ok_or_else(|| failed(format!("{} has no GPT", place.disk)))?;
         let copy = Device::open(&place.node, Access::Read).map_err(on_disk(&place.disk))?;
-        let Some((system, mut loader)) = first_loader(&copy, &place.disk, &[system], label)? else {
-            return Ok(BootEntryReport::skipped(
-                "the EFI system partition holds no loader for this processor",
-            ));
-        };
+        let (system, mut loader) = first_loader(&copy, &place.disk, &[system], label)?;
         loader.label = format!("{} (RAID, part{number})", loader.label);
-        reports.push(install(variables, &system, &loader, request)?);
+        reports.push(firmware.enter(&place.disk, &system, &loader)?);
     }
     let before = reports.first().map(|report| report.order_before.clone()).unwrap_or_default();
     let removed = reports.iter().flat_map(|report| report.removed.clone()).collect();

@@ -12,8 +12,8 @@ use tacit_blockdev::{Access, Device};
 use super::SYSTEM_PARTITION;
 use super::arrays::{self, Array};
 use super::error::RaidError;
-use super::job::Raid;
 use super::identity::identity;
+use super::job::Raid;
 use super::mdadm::{Mdadm, NewArray};
 use super::prove::prove;
 use crate::chain::chain;
@@ -45,16 +45,17 @@ pub(crate) fn is_array(machine: &Machine, disk: &str) -> bool {
     arrays::read(machine, disk).is_some()
 }
 
-/// Finds the partitions beside an array's members, and the array over them, which is made where there is none.
+/// Finds the partitions beside an array's members, and the array over them, which is made where there is none: from then
+/// on disks are `touched`.
 ///
 /// # Errors
 ///
 /// What is missing, in words.
-pub(crate) fn replicas(machine: &Machine, array: &str) -> Result<Replicas, String> {
-    find_or_make(machine, array).map_err(|error| chain(&error))
+pub(crate) fn replicas(machine: &Machine, array: &str, touched: &mut bool) -> Result<Replicas, String> {
+    find_or_make(machine, array, touched).map_err(|error| chain(&error))
 }
 
-fn find_or_make(machine: &Machine, array: &str) -> Result<Replicas, RaidError> {
+fn find_or_make(machine: &Machine, array: &str, touched: &mut bool) -> Result<Replicas, RaidError> {
     let problem = |problem: String| RaidError::SystemPartition { problem };
     let root = arrays::read(machine, array).ok_or_else(|| problem(format!("{array} is no array")))?;
     let mut places = Vec::new();
@@ -109,6 +110,7 @@ fn find_or_make(machine: &Machine, array: &str) -> Result<Replicas, RaidError> {
         metadata: "1.0",
         members,
     };
+    *touched = true;
     raid.md.create(&wanted)?;
     let at: Vec<(&str, u64, u64)> = places
         .iter()
