@@ -119,7 +119,7 @@ pub(super) fn hctl(folder: &Path) -> Option<String> {
 }
 
 /// Transport, in the words of lsblk, from the disk's real folder in sysfs.
-pub(super) fn transport(device: &Path) -> Option<String> {
+pub(crate) fn transport(device: &Path) -> Option<String> {
     let parts: Vec<_> = device.iter().map(|part| part.to_string_lossy().into_owned()).collect();
     let has = |prefix: &str| parts.iter().any(|part| part.starts_with(prefix));
     let numbered = |prefix: &str| {

@@ -34,6 +34,7 @@ mod volumes;
 
 pub(crate) use by_path::{ata_compatible, virtio_compatible};
 pub use collectors::{Collector, CollectorError, LLDP_PATIENCE, UnknownCollector};
+pub(crate) use disk_ids::transport;
 pub(crate) use disks::in_lsblk_order;
 pub(crate) use eligibility::MINIMUM_BYTES;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -1,12 +1,13 @@
 //! What forbids to erase a disk. File systems that other machines may have mounted are never erased by accident (IPA
 //! contract §5.4).
 
-use tacit_blockdev::{Access, Device};
+use tacit_blockdev::{Access, Device, Drive};
 use tacit_model::PlanVerdict;
 
 use super::plan::Plan;
-use crate::drives::{DriveKind, Reservations, identify};
-use crate::machine::{Machine, names_in, read_text};
+use crate::chain::chain;
+use crate::drives::{DriveFacts, DriveKind, Reservations, identify};
+use crate::machine::{Machine, names_in, read_text, transport};
 use crate::partitions::PartitionKind;
 
 /// Kinds of reasons to leave a disk alone.
@@ -20,7 +21,9 @@ pub(crate) enum FindingKind {
     ReadOnly,
     /// A file system that other machines may have mounted.
     Shared,
-    /// Other machines have reserved it, or registered to do so.
+    /// Its superblock names an array that stays, and so do those of another array.
+    Doubtful,
+    /// Other machines have reserved it, or registered to do so, or nobody knows.
     Reserved,
     /// Mounted, or under something that cannot be taken down.
     InUse,
@@ -32,7 +35,9 @@ impl FindingKind {
     pub(crate) fn verdict(self) -> PlanVerdict {
         match self {
             Self::Listed | Self::Array | Self::VirtualMedium | Self::ReadOnly => PlanVerdict::Skip,
-            Self::Shared | Self::Reserved | Self::InUse | Self::Unreadable => PlanVerdict::Refuse,
+            Self::Shared | Self::Doubtful | Self::Reserved | Self::InUse | Self::Unreadable => {
+                PlanVerdict::Refuse
+            }
         }
     }
 }
@@ -105,22 +110,66 @@ pub(super) fn protected_content(plan: &Plan) -> Option<String> {
     })
 }
 
-/// Who else has registered with a logical unit of a storage network, in words. SCSI and NVMe disks are asked; for a
-/// multipath device, which takes no such commands, its paths answer.
+/// What a drive says of itself. Who has reserved a disk at a USB cable is not asked for: no other machine is at the end
+/// of it, and many bridges choke on the question.
+pub(crate) fn ask(drive: &dyn Drive, kind: DriveKind, is_usb: bool) -> DriveFacts {
+    let mut facts = identify(drive, kind);
+    if is_usb && facts.reservations == Reservations::Unknown {
+        facts.reservations = Reservations::None;
+        facts.silent.retain(|question| !question.starts_with(RESERVATIONS));
+    }
+    facts
+}
+
+/// How the question begins in the lists of what a drive did not answer.
+const RESERVATIONS: &str = "reservations";
+
+/// Who else may use a drive, by what it said, in words. It is nobody else's only when it said so, or said that it has no
+/// such commands; no answer is not the answer that there is nobody.
+pub(crate) fn shared_with(facts: &DriveFacts) -> Option<String> {
+    match &facts.reservations {
+        Reservations::None => None,
+        Reservations::Registered { keys, holder } => {
+            let by = holder.map_or_else(String::new, |key| format!(", reserved by the one with {key:#x}"));
+            Some(format!("{} initiators have registered keys with it{by}: it is shared", keys.len().max(1)))
+        }
+        // There are no such commands, or it takes none but those of the operation that takes its content.
+        Reservations::Unknown
+            if matches!(facts.kind, DriveKind::Plain | DriveKind::Ata)
+                || facts.sanitizing.is_some()
+                || facts.sanitize_failed =>
+        {
+            None
+        }
+        Reservations::Unknown => {
+            let why = facts.unanswered.iter().find(|line| line.starts_with(RESERVATIONS));
+            let why = why.or(facts.unanswered.first()).map_or("it gave no answer", String::as_str);
+            Some(format!("does not tell whether other machines have registered with it ({why})"))
+        }
+    }
+}
+
+/// Who else may use a logical unit of a storage network, in words. SCSI and NVMe disks are asked; for a multipath device,
+/// which takes no such commands, its paths answer.
 pub(crate) fn reserved(machine: &Machine, name: &str) -> Option<String> {
     paths(machine, name).iter().find_map(|path| {
-        let device = Device::open(&machine.device_node(path), Access::Read).ok()?;
+        let device = match Device::open(&machine.device_node(path), Access::Read) {
+            Ok(device) => device,
+            Err(error) => {
+                return Some(format!("cannot be asked who has registered with it: {}", chain(&error)));
+            }
+        };
         if !device.is_block_device() {
             return None;
         }
-        match identify(&device, DriveKind::of(path)).reservations {
-            Reservations::Registered { keys, holder } => {
-                let held = holder.map_or_else(String::new, |key| format!(", reserved by {key:#x}"));
-                Some(format!("{} other machines are registered with it{held}", keys.len().max(1)))
-            }
-            Reservations::None | Reservations::Unknown => None,
-        }
+        shared_with(&ask(&device, DriveKind::of(path), is_usb(machine, path)))
     })
+}
+
+/// Whether the disk is at a USB cable.
+fn is_usb(machine: &Machine, name: &str) -> bool {
+    let folder = machine.roots().sys.join("block").join(name.trim_start_matches("/dev/").replace('/', "!"));
+    std::fs::canonicalize(folder).is_ok_and(|device| transport(&device).as_deref() == Some("usb"))
 }
 
 /// The SCSI and NVMe disks by which a logical unit is reached.
@@ -141,6 +190,35 @@ mod tests {
 
     use super::*;
     use crate::machine::Roots;
+
+    #[test]
+    fn no_answer_is_not_the_answer_that_nobody_has_registered() {
+        let scsi = DriveFacts { kind: DriveKind::Scsi, ..DriveFacts::default() };
+        let refused = "reservations: PERSISTENT RESERVE IN was refused: not ready, 04h/0ah".to_owned();
+        let unknown = DriveFacts { unanswered: vec!["health".to_owned(), refused.clone()], ..scsi.clone() };
+        assert!(shared_with(&unknown).unwrap().contains(&refused));
+        assert!(shared_with(&DriveFacts { kind: DriveKind::Nvme, ..scsi.clone() }).is_some());
+        let keys = Reservations::Registered { keys: Vec::new(), holder: None };
+        assert!(
+            shared_with(&DriveFacts { reservations: keys, ..scsi.clone() }).unwrap().starts_with("1 init")
+        );
+        for free in [
+            DriveFacts { reservations: Reservations::None, ..scsi.clone() },
+            DriveFacts { sanitizing: Some(1), ..scsi.clone() },
+            DriveFacts { sanitize_failed: true, ..scsi.clone() },
+            DriveFacts { kind: DriveKind::Plain, ..scsi.clone() },
+        ] {
+            assert_eq!(shared_with(&free), None, "{free:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_opened_may_be_reserved() {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = Machine::new(Roots::below(folder.path()), None);
+        assert!(reserved(&machine, "/dev/sda").unwrap().starts_with("cannot be asked who has registered"));
+        assert_eq!(reserved(&machine, "/dev/vda"), None);
+    }
 
     #[test]
     fn a_multipath_device_is_asked_through_its_paths() {

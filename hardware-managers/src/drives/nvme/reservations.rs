@@ -36,6 +36,11 @@ pub(super) fn reservations(drive: &dyn Drive, namespace: u32) -> Result<Reservat
             Err(CommandError::Nvme { code_type: 0, code: INVALID_OPCODE, .. }) => {
                 return Ok(Reservations::None);
             }
+            Err(CommandError::Nvme { code_type: 0, code: INVALID_FIELD, .. })
+                if layout.flag == SHORT.flag =>
+            {
+                return Ok(Reservations::None);
+            }
             Err(CommandError::Nvme { code_type: 0, code: CONFLICT, .. }) => {
                 return Ok(Reservations::Registered { keys: Vec::new(), holder: None });
             }

@@ -3,7 +3,7 @@
 use tacit_blockdev::{Drive, Transfer};
 
 use super::command::{QUICK, send};
-use super::sense::ILLEGAL_REQUEST;
+use super::sense::{ILLEGAL_REQUEST, Sense};
 use crate::drives::error::DriveError;
 use crate::drives::facts::Reservations;
 use crate::drives::fields::{be_u32, be_u64};
@@ -11,6 +11,8 @@ use crate::drives::fields::{be_u32, be_u64};
 const READ_KEYS: u8 = 0;
 const READ_RESERVATION: u8 = 1;
 const COMMAND: &str = "PERSISTENT RESERVE IN";
+/// LOGICAL UNIT NOT SUPPORTED.
+const UNIT_NOT_SUPPORTED: u8 = 0x25;
 /// Room for 64 keys. Whoever has more has some.
 const ROOM: u16 = 8 + 64 * 8;
 
@@ -22,7 +24,7 @@ const ROOM: u16 = 8 + 64 * 8;
 pub(crate) fn reservations(drive: &dyn Drive) -> Result<Reservations, DriveError> {
     let keys = match ask(drive, READ_KEYS) {
         Ok(data) => keys(&data),
-        Err(DriveError::Refused { sense, .. }) if sense.key == ILLEGAL_REQUEST => {
+        Err(DriveError::Refused { sense, .. }) if has_none(&sense) => {
             return Ok(Reservations::None);
         }
         // A conflict on a command that never conflicts: a reservation of SPC-2, or a target that is strict.
@@ -31,12 +33,23 @@ pub(crate) fn reservations(drive: &dyn Drive) -> Result<Reservations, DriveError
         }
         Err(error) => return Err(error),
     };
-    let keys = keys.ok_or(DriveError::Malformed { command: COMMAND, problem: "no header" })?;
-    let holder = holder(&ask(drive, READ_RESERVATION)?);
+    let keys = keys.ok_or(DriveError::Malformed { command: COMMAND, problem: "no list of keys" })?;
+    let holder = match ask(drive, READ_RESERVATION) {
+        Ok(data) => holder(&data),
+        Err(DriveError::Refused { sense, .. }) if has_none(&sense) => None,
+        // Who has registered is known all the same.
+        Err(_) if !keys.is_empty() => None,
+        Err(error) => return Err(error),
+    };
     if keys.is_empty() && holder.is_none() {
         return Ok(Reservations::None);
     }
     Ok(Reservations::Registered { keys, holder })
+}
+
+/// Whether the drive says that it has no such command. A unit that is not there says nothing of the kind.
+fn has_none(sense: &Sense) -> bool {
+    sense.key == ILLEGAL_REQUEST && sense.code.0 != UNIT_NOT_SUPPORTED
 }
 
 fn ask(drive: &dyn Drive, service_action: u8) -> Result<Vec<u8>, DriveError> {
@@ -51,7 +64,10 @@ fn ask(drive: &dyn Drive, service_action: u8) -> Result<Vec<u8>, DriveError> {
 fn keys(data: &[u8]) -> Option<Vec<u64>> {
     let length = be_u32(data, 4)? as usize;
     let held = data.get(8..).unwrap_or_default();
-    Some(held[..length.min(held.len())].chunks_exact(8).filter_map(|key| be_u64(key, 0)).collect())
+    let keys: Vec<u64> =
+        held[..length.min(held.len())].chunks_exact(8).filter_map(|key| be_u64(key, 0)).collect();
+    // A list that is said to have some and has none is no list.
+    (length < 8 || !keys.is_empty()).then_some(keys)
 }
 
 /// The key is followed by scope and type. A reservation of all registrants has the key 0.
@@ -74,7 +90,19 @@ mod tests {
         // A drive that claims more than it sends.
         data[4] = 0xff;
         assert_eq!(keys(&data).unwrap().len(), 3);
-        assert_eq!(keys(&data[..7]), None);
+        assert_eq!((keys(&data[..7]), keys(&data[..8])), (None, None));
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_command_says_that_there_is_none() {
+        let sense = |key, code| Sense { key, code, ..Sense::default() };
+        for code in [(0x20, 0), (0x24, 0)] {
+            assert!(has_none(&sense(ILLEGAL_REQUEST, code)));
+        }
+        assert!(!has_none(&sense(ILLEGAL_REQUEST, (UNIT_NOT_SUPPORTED, 0))));
+        for (key, code) in [(2, (0x04, 0x0a)), (4, (0x44, 0)), (11, (0x20, 0))] {
+            assert!(!has_none(&sense(key, code)));
+        }
     }
 
     #[test]
