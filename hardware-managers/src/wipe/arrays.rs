@@ -39,6 +39,8 @@ pub(super) struct Array {
     name: Option<String>,
     members: BTreeSet<(String, u64)>,
     pub(super) fate: Fate,
+    /// Another array has the name by which this one is kept: which of them is meant, nobody can tell.
+    pub(super) is_doubtful: bool,
 }
 
 impl Array {
@@ -57,6 +59,23 @@ impl Array {
 
 fn short(name: &str) -> &str {
     name.rsplit_once(':').map_or(name, |(_, short)| short)
+}
+
+/// An array that the skip list names. Its name and identifier are what superblocks say, which whoever was root on the
+/// machine can have written to any disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptArray {
+    /// The entry of the list.
+    pub(crate) entry: String,
+    pub(crate) uuid: [u8; 16],
+}
+
+/// The first array among these members that the skip list names.
+pub(super) fn kept(members: &[Member], skip: &SkipList) -> Option<KeptArray> {
+    members.iter().find_map(|member| {
+        let entry = skip.volume_entry(member.name.as_deref()?)?;
+        Some(KeptArray { entry: entry.to_owned(), uuid: member.uuid })
+    })
 }
 
 /// Reads every md superblock that the plan found.
@@ -96,7 +115,7 @@ fn read(block: &[u8; 256], sector: u64) -> Option<([u8; 16], Option<String>)> {
 }
 
 /// Whether the node's own configuration has software RAID: then its arrays outlive a cleaning.
-pub(super) fn configured(node: &Value) -> bool {
+pub(crate) fn has_software_raid(node: &Value) -> bool {
     let software =
         |place: &Value| {
             place["logical_disks"].as_array().into_iter().flatten().any(|disk| {
@@ -123,7 +142,8 @@ impl Arrays {
         for member in members {
             let at = list.iter().position(|array| array.uuid == member.uuid).unwrap_or_else(|| {
                 let fate = if configured { Fate::Wipe } else { Fate::Delete };
-                list.push(Array { uuid: member.uuid, name: None, members: BTreeSet::new(), fate });
+                let (name, members) = (None, BTreeSet::new());
+                list.push(Array { uuid: member.uuid, name, members, fate, is_doubtful: false });
                 list.len() - 1
             });
             let array = &mut list[at];
@@ -132,6 +152,15 @@ impl Arrays {
             if array.name.as_deref().is_some_and(|name| skip.keeps_volume(name)) {
                 array.fate = Fate::Keep;
             }
+        }
+        let entries: Vec<Option<&str>> =
+            list.iter().map(|array| skip.volume_entry(array.name.as_deref()?)).collect();
+        let doubtful: Vec<bool> = entries
+            .iter()
+            .map(|entry| entry.is_some() && entries.iter().filter(|other| *other == entry).count() > 1)
+            .collect();
+        for (array, is_doubtful) in list.iter_mut().zip(doubtful) {
+            array.is_doubtful = is_doubtful;
         }
         let mut arrays = Self { list };
         arrays.spread(skip.has_volumes());
@@ -165,6 +194,24 @@ impl Arrays {
     /// The array that stays and has a member on this disk.
     pub(super) fn staying_on(&self, disk: &str) -> Option<&Array> {
         self.staying().find(|array| array.disks().any(|member| member == disk))
+    }
+
+    /// The array that stays without its content, that has a member on this disk, and that is none of these disks: its
+    /// content cannot be wiped.
+    pub(super) fn out_of_reach_on(
+        &self,
+        disk: &str,
+        graph: &BlockGraph,
+        disks: &BTreeSet<String>,
+    ) -> Option<&Array> {
+        let within = graph.arrays().filter(|block| disks.contains(&block.node()));
+        let within: Vec<[u8; 16]> =
+            within.filter_map(|block| Some(self.running(graph, block)?.uuid)).collect();
+        self.list.iter().find(|array| {
+            array.fate == Fate::Wipe
+                && array.disks().any(|member| member == disk)
+                && !within.contains(&array.uuid)
+        })
     }
 
     /// The array that a running one of the kernel is.
@@ -233,6 +280,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_several_arrays_keeps_none_for_sure() {
+        let skip = json!({"properties": {"skip_block_devices": [{ "volume_name": "data" }]}});
+        let skip = SkipList::from_node(&skip).unwrap();
+        let member = |disk: &str, uuid: u8, name: &str| Member {
+            disk: disk.to_owned(),
+            start: 0,
+            uuid: [uuid; 16],
+            name: Some(name.to_owned()),
+        };
+        let doubtful = |members: &[Member]| {
+            let arrays = Arrays::new(members.to_vec(), &skip, false);
+            arrays.list.iter().map(|array| array.is_doubtful).collect::<Vec<_>>()
+        };
+        let own = [member("sda", 1, "a:data"), member("sdb", 1, "a:data"), member("sdc", 2, "a:other")];
+        assert_eq!(doubtful(&own), [false, false]);
+        let forged = [member("sda", 1, "a:data"), member("sdc", 2, "other"), member("sdd", 3, "b:data")];
+        assert_eq!(doubtful(&forged), [true, false, true]);
+    }
+
+    #[test]
     fn a_superblock_tells_where_it_belongs() {
         let mut block = [0_u8; 256];
         block[..4].copy_from_slice(&0xa92b_4efc_u32.to_le_bytes());
@@ -249,11 +316,11 @@ mod tests {
     #[test]
     fn software_raid_of_the_node_is_recognised() {
         let disks = json!({"logical_disks": [{"raid_level": "1", "controller": "software"}]});
-        assert!(configured(&json!({ "target_raid_config": disks })));
-        assert!(configured(&json!({ "driver_internal_info": {"target_raid_config": disks} })));
+        assert!(has_software_raid(&json!({ "target_raid_config": disks })));
+        assert!(has_software_raid(&json!({ "driver_internal_info": {"target_raid_config": disks} })));
         let hardware = json!({"logical_disks": [{"raid_level": "1", "controller": "RAID.Slot.1"}]});
         for node in [json!({}), json!({ "raid_config": hardware }), json!({"target_raid_config": null})] {
-            assert!(!configured(&node), "{node}");
+            assert!(!has_software_raid(&node), "{node}");
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) structures: Vec<Structure>,
     /// A file system that other machines may use, on something that stands upon the disk.
     pub(super) shared_above: Option<String>,
+    /// What the first sector says of a medium with parameters, which this is not.
+    pub(super) pretends: Option<&'static str>,
 }
 
 /// A range to be zeroed, in bytes from the start of the disk.
@@ -49,6 +51,7 @@ impl Plan {
             partitions: tables.partitions,
             structures: tables.structures,
             shared_above: None,
+            pretends: None,
         })
     }
 
@@ -76,7 +79,7 @@ impl Plan {
         let hits =
             hits.map(|(region, hit)| format!("{}: {} at offset {}", region.name, hit.name, hit.offset));
         let tables = self.structures.iter().map(|part| format!("{} at offset {}", part.name, part.offset));
-        cut(hits.chain(tables))
+        cut(self.pretends.map(str::to_owned).into_iter().chain(hits).chain(tables))
     }
 
     fn block_around(&self, offset: u64, length: u64) -> Extent {

@@ -2,9 +2,9 @@
 
 use tacit_blockdev::{Device, Error};
 
-use super::arrays::{self, Arrays};
+use super::arrays::{self, KeptArray};
 use super::guard::protected_content;
-use super::media::is_parameter_medium;
+use super::media::{ParameterLabel, parameter_label};
 use super::plan::Plan;
 use super::probe::Follow;
 use super::skip::SkipList;
@@ -19,10 +19,10 @@ pub(crate) struct Survey {
     pub(crate) shared: Option<String>,
     /// Name of the RAID format whose superblock is there.
     pub(crate) raid_member: Option<&'static str>,
-    /// It is a part of an array that the skip list names.
-    pub(crate) kept_volume: bool,
-    /// It is a medium by which a BMC hands parameters over.
-    pub(crate) parameter_medium: bool,
+    /// The array that the skip list names and that a superblock on it belongs to.
+    pub(crate) kept_volume: Option<KeptArray>,
+    /// Of a medium by which a BMC hands parameters over.
+    pub(crate) parameter_label: ParameterLabel,
 }
 
 /// Reads, and writes nothing.
@@ -37,7 +37,7 @@ pub(crate) fn survey(device: &Device, skip: &SkipList) -> Result<Survey, Error> 
     Ok(Survey {
         shared: protected_content(&plan),
         raid_member: hits.find_map(|hit| MEMBERS.into_iter().find(|name| *name == hit.name)),
-        kept_volume: Arrays::new(members, skip, false).staying_on("").is_some(),
-        parameter_medium: is_parameter_medium(device)?,
+        kept_volume: arrays::kept(&members, skip),
+        parameter_label: parameter_label(device)?,
     })
 }
