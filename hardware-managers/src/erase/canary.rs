@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use tacit_blockdev::{AlignedBuf, Drive};
 
+use super::control::Control;
 use super::error::EraseError;
 use super::noise::Noise;
 
@@ -17,6 +18,9 @@ const MARK: u64 = 4096;
 const WITNESSES: u64 = 32;
 /// Compared piece by piece: a sector that survived alone is one too many.
 const PIECE: usize = 512;
+
+/// What a device is left as that was marked and no more.
+pub(super) const MARKED: &str = "some places are overwritten with marks, nothing is erased";
 
 /// What was readable before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +58,8 @@ impl Canaries {
     /// # Errors
     ///
     /// [`EraseError::NoMarks`] when more than half of the places took none, [`EraseError::NotKept`] when they did
-    /// not read back: then nothing could be proven.
-    pub(crate) fn place(drive: &dyn Drive, noise: Noise) -> Result<Self, EraseError> {
+    /// not read back: then nothing could be proven. [`EraseError::Cancelled`] between two places.
+    pub(crate) fn place(drive: &dyn Drive, noise: Noise, control: &Control) -> Result<Self, EraseError> {
         let (size, unit) = (drive.size_bytes(), unit(drive));
         let witnesses = witnesses(drive, noise, unit);
         let mut marks = Vec::new();
@@ -63,6 +67,7 @@ impl Canaries {
         let mut buffer = AlignedBuf::new(unit as usize);
         let all = places(size, unit);
         for &at in &all {
+            control.go_on(MARKED)?;
             noise.fill(at, &mut buffer);
             match drive.write_at(at, &buffer) {
                 Ok(()) => marks.push((at, buffer.to_vec())),
@@ -103,6 +108,15 @@ impl Canaries {
         };
         let marks = places(size, unit).into_iter().map(mark).collect();
         Self { size, marks, witnesses: Vec::new(), missing: Vec::new() }
+    }
+
+    /// Whether the marks are readable here, too: then this is the same device by another name.
+    pub(crate) fn are_on(&self, drive: &dyn Drive) -> bool {
+        drive.size_bytes() == self.size
+            && self.marks.iter().all(|(at, mark)| {
+                let mut found = AlignedBuf::new(mark.len());
+                drive.read_at(*at, &mut found).is_ok() && found[..] == mark[..]
+            })
     }
 
     /// What was done, for the proof.

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use tacit_blockdev::Error;
 
 use crate::chain::chain;
@@ -50,6 +52,12 @@ pub(crate) enum EraseError {
 }
 
 impl EraseError {
+    /// That there are bad ranges, if there are any.
+    pub(super) fn bad_sectors(bad: &[Range<u64>]) -> Option<Self> {
+        let bytes = bad.iter().map(|range| range.end - range.start).sum();
+        bad.first().map(|first| Self::BadSectors { count: bad.len(), bytes, offset: first.start })
+    }
+
     /// Whether the drive may go on by itself.
     pub(crate) fn is_still_working(&self) -> bool {
         matches!(self, Self::StillWorking { .. } | Self::Cancelled { .. })

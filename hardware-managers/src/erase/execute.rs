@@ -7,7 +7,7 @@ use tacit_model::{BlockDevice, EraseStandard, Proof, ProofResult};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::canary::Canaries;
+use super::canary::{Canaries, MARKED};
 use super::control::Control;
 use super::error::EraseError;
 use super::findings::Companion;
@@ -17,7 +17,7 @@ use super::methods::{DiscardEraser, DriveEraser, Eraser, OverwriteEraser};
 use super::noise::Noise;
 use super::policy::Policy;
 use super::reach::{not_erased, reached, unseen};
-use super::recheck::{Scope, hold_companions, same_drive, take};
+use super::recheck::{Scope, hold, look_again, same_drive, take};
 use super::source::{DriveSource, Note};
 use crate::chain::chain;
 use crate::drives::{DriveFacts, EraseMethod, Wait, identify, settle};
@@ -31,11 +31,14 @@ pub(crate) struct Job {
     pub(crate) methods: Vec<Method>,
     /// Other namespaces of its controller, all of which are to be erased where a method reaches them.
     pub(crate) companions: Vec<Companion>,
+    /// Disks that seem to be this one by another path; whether they are, its marks show.
+    pub(crate) aliases: Vec<BlockDevice>,
     pub(crate) scope: Arc<Scope>,
 }
 
 /// Erases a device and proves it. The error names every method that was tried and why it had no success; what was done
-/// is in `proof` in any case, which is that of [`begin`].
+/// is in `proof` in any case, which is that of [`begin`]. Returns the other names of the same device: it is proven by
+/// these, too.
 ///
 /// # Errors
 ///
@@ -46,15 +49,18 @@ pub(crate) fn erase(
     policy: &Policy,
     control: &Control,
     proof: &mut Proof,
-) -> Result<(), EraseError> {
-    erase_held(source, job, policy, control, proof)?;
+) -> Result<Vec<String>, EraseError> {
+    let also = erase_held(source, job, policy, control, proof)?;
     // While the device is held, the kernel reads its partitions for nobody, not even for the one who holds it.
-    if let Err(error) = source.rescan(&job.disk) {
-        // The device is erased all the same; only the kernel still shows partitions that are gone.
-        tracing::warn!(device = %job.disk.name, error = %chain(&error), "partitions not read again");
-        proof.actions.push("the kernel kept its old view of the partitions".to_owned());
+    let aliases = job.aliases.iter().filter(|alias| also.contains(&alias.name));
+    for disk in [&job.disk].into_iter().chain(aliases) {
+        if let Err(error) = source.rescan(disk) {
+            // The device is erased all the same; only the kernel still shows partitions that are gone.
+            tracing::warn!(device = %disk.name, error = %chain(&error), "partitions not read again");
+            proof.actions.push(format!("{}: the kernel kept its old view of the partitions", disk.name));
+        }
     }
-    Ok(())
+    Ok(also)
 }
 
 /// The same, up to the proof; the device is released at the end.
@@ -64,23 +70,28 @@ fn erase_held(
     policy: &Policy,
     control: &Control,
     proof: &mut Proof,
-) -> Result<(), EraseError> {
+) -> Result<Vec<String>, EraseError> {
     control.go_on("untouched")?;
     proof.started = Some(now());
     let drive = take(source, job, policy)?;
+    let aliases = hold(source, job, policy, job.aliases.iter().map(|alias| alias.name.as_str()))?;
     let others: Vec<u32> = job.companions.iter().filter_map(|companion| companion.namespace).collect();
-    let work = Work { source, job, policy, control, others: &others };
+    let work = Work { source, job, policy, control, others: &others, aliases: &aliases };
     if work.join(drive.as_ref(), proof)? {
-        return Ok(());
+        return Ok(Vec::new());
+    }
+    if job.facts.sanitizing.is_some() {
+        // Until now it did not tell who has reserved it.
+        look_again(source, drive.as_ref(), job, policy)?;
     }
     work.settle(drive.as_ref(), proof)?;
     let mut problems: Vec<String> = Vec::new();
     for &method in &job.methods {
         method.name().clone_into(&mut proof.method);
         match work.attempt(drive.as_ref(), method, proof) {
-            Ok(()) => {
+            Ok(also) => {
                 work.finish(proof, method);
-                return Ok(());
+                return Ok(also);
             }
             Err(error @ EraseError::Cancelled { .. }) => return Err(error),
             Err(error) => {
@@ -121,6 +132,8 @@ struct Work<'a> {
     policy: &'a Policy,
     control: &'a Control,
     others: &'a [u32],
+    /// As many as the job has, in the same order.
+    aliases: &'a [Arc<dyn Drive>],
 }
 
 impl Work<'_> {
@@ -148,17 +161,30 @@ impl Work<'_> {
         })
     }
 
-    /// Tries one method, and shows that it did what it should.
-    fn attempt(&self, drive: &dyn Drive, method: Method, proof: &mut Proof) -> Result<(), EraseError> {
+    /// Tries one method, and shows that it did what it should. Returns by which other names the device has shown it.
+    fn attempt(
+        &self,
+        drive: &dyn Drive,
+        method: Method,
+        proof: &mut Proof,
+    ) -> Result<Vec<String>, EraseError> {
         self.control.go_on(if self.control.touched() { "partly erased, not proven" } else { "untouched" })?;
         let eraser = self.eraser(method)?;
+        // What is held by another path of the device is held.
+        let is_alias = |name: &str| self.job.aliases.iter().any(|alias| alias.name == name);
+        let reached = self
+            .job
+            .companions
+            .iter()
+            .filter(|companion| method.reaches_siblings() && !is_alias(&companion.name));
         let held =
-            if method.reaches_siblings() { hold_companions(self.source, self.job)? } else { Vec::new() };
+            hold(self.source, self.job, self.policy, reached.map(|companion| companion.name.as_str()))?;
         let noise = Noise::new()?;
         self.control.touch();
-        let canaries = match Canaries::place(drive, noise) {
+        let canaries = match Canaries::place(drive, noise, self.control) {
             Err(EraseError::NoMarks { first }) if self.opens(drive, method) => {
                 // It takes no marks in this state. What opens it proves nothing; done once more, with marks, it may.
+                self.control.go_on(MARKED)?;
                 let done = eraser.run(drive, self.control)?;
                 proof.actions.push(format!("{}: no marks could be written ({first})", method.name()));
                 proof.actions.extend(done.actions);
@@ -166,11 +192,16 @@ impl Work<'_> {
                     // What is not locked any more need not lose its key by another revert.
                     return Err(EraseError::Opened);
                 }
-                Canaries::place(drive, noise)?
+                Canaries::place(drive, noise, self.control)?
             }
             placed => placed?,
         };
         proof.actions.push(format!("{}: {}", method.name(), canaries.action()));
+        let aliases = self.job.aliases.iter().zip(self.aliases);
+        let also: Vec<&BlockDevice> =
+            aliases.filter(|(_, drive)| canaries.are_on(drive.as_ref())).map(|(alias, _)| alias).collect();
+        // Marks may have taken long; what follows nothing can stop.
+        self.control.go_on(MARKED)?;
         let in_drive = matches!(method, Method::Drive(_));
         if in_drive {
             self.note(Some((method, noise)));
@@ -191,14 +222,23 @@ impl Work<'_> {
         self.note(None);
         drop(held);
         proof.actions.extend(done.actions.iter().cloned());
+        if self.policy.floor() > EraseStandard::None
+            && let Some(error) = EraseError::bad_sectors(&done.bad)
+        {
+            return Err(error);
+        }
         let fresh = self.open_anew()?;
         let mut lines = canaries.check(fresh.as_ref(), &done.bad)?;
+        for alias in &also {
+            canaries.check(self.source.open(alias, Access::Read)?.as_ref(), &done.bad)?;
+            lines.push(format!("{} showed the same marks, and shows none any more", alias.name));
+        }
         lines.extend(eraser.verify(fresh.as_ref(), &done, self.control)?);
         lines.extend(not_erased(method, &self.job.facts));
         proof.actions.extend(unseen(method, &self.job.facts));
         proof.verification = lines;
         proof.standard = if done.bad.is_empty() { self.reached(method) } else { EraseStandard::None };
-        Ok(())
+        Ok(also.into_iter().map(|alias| alias.name.clone()).collect())
     }
 
     fn reached(&self, method: Method) -> EraseStandard {
@@ -295,7 +335,7 @@ impl Work<'_> {
                 proof.verification = lines;
                 proof.started = Some(note.started);
                 proof.standard = self.reached(method);
-                if proof.standard < self.policy.require {
+                if proof.standard < self.policy.floor() {
                     return Ok(false);
                 }
                 self.finish(proof, method);

@@ -10,16 +10,14 @@ use tacit_model::{Proof, ProofResult};
 use super::policy::{Choice, Policy};
 use super::source::{DriveSource, MachineDrives};
 use super::step::{carry_out, result, wipe_metadata};
-use super::survey::probe;
+use super::survey::{list, probe};
 use crate::machine::Machine;
 use crate::managers::{DeviceFailure, StepContext, StepError};
 
 pub(super) fn run(machine: &Machine, context: &StepContext<'_>, policy: &Policy) -> Result<Value, StepError> {
-    machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
     let source: Arc<dyn DriveSource> = Arc::new(MachineDrives::new(machine));
     let policy = Policy { choice: Choice::Express, ..policy.clone() };
-    let mut disks = machine.disks();
-    disks.extend(machine.disks_without_size());
+    let disks = list(machine, context.observer)?;
     let (own, mut others) = probe(&source, disks, context, &policy)?.split_erasable();
     if context.dry_run()? {
         let mut plan = json!(own.plans());

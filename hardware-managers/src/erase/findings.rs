@@ -1,5 +1,7 @@
 //! What the guards found out about a device.
 
+use crate::wipe::{KeptArray, ParameterLabel};
+
 /// Another namespace of the same controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Companion {
@@ -18,10 +20,12 @@ pub(crate) struct Findings {
     pub(crate) read_only: bool,
     /// A hint of `skip_block_devices` holds for it.
     pub(crate) skip_listed: bool,
-    /// It belongs to an array that `skip_block_devices` names.
-    pub(crate) kept_volume: bool,
+    /// The array that `skip_block_devices` names and that its superblock says it belongs to.
+    pub(crate) kept_volume: Option<KeptArray>,
     /// A medium by which a BMC hands parameters over.
     pub(crate) virtual_medium: bool,
+    /// What its first sector says of such a medium.
+    pub(crate) parameter_label: ParameterLabel,
     /// Mounts, swap and devices that use it, one line each.
     pub(crate) held: Vec<String>,
     /// The running array that it is a part of, when that is erased, too.

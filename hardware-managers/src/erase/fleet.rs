@@ -30,12 +30,20 @@ pub(crate) enum Outcome {
     Stopped { proof: Box<Proof>, state: String, touched: bool },
 }
 
+impl Outcome {
+    fn proof(&self) -> &Proof {
+        match self {
+            Self::Proven(proof) | Self::Failed { proof, .. } | Self::Stopped { proof, .. } => proof,
+        }
+    }
+}
+
 /// Devices that share a controller, one after the other, each with its number.
 pub(crate) type Lane = Vec<(usize, Job)>;
 
 enum Event {
     Report(usize, Report),
-    Done(usize, Box<Proof>, Result<(), EraseError>),
+    Done(usize, Box<Proof>, Result<Vec<String>, EraseError>),
 }
 
 /// One device as the watch sees it.
@@ -50,6 +58,13 @@ struct Member {
 fn failed(mut proof: Proof, reason: String, touched: bool) -> Outcome {
     proof.finished = Some(now());
     Outcome::Failed { proof: Box::new(proof.failed(&reason)), reason, touched }
+}
+
+/// Of a device that was erased and proven already, for the other name by which its marks were seen.
+fn by_another_name(name: &str, proof: &Proof) -> Proof {
+    let mut other = Proof { device: name.to_owned(), ..proof.clone() };
+    other.actions.insert(0, format!("the same device as {}, erased by that name", proof.device));
+    other
 }
 
 fn stopped(mut proof: Proof, state: String, touched: bool) -> Outcome {
@@ -103,7 +118,9 @@ pub(crate) fn run(
     while watch.outcomes.len() < watch.members.len() {
         match received.recv_timeout(TICK) {
             Ok(Event::Report(number, report)) => watch.report(number, &report, observer),
-            Ok(Event::Done(number, proof, outcome)) => watch.done(number, *proof, outcome),
+            Ok(Event::Done(number, proof, outcome)) => {
+                watch.done(number, *proof, outcome.map(drop), observer);
+            }
             Err(_) => {}
         }
         match stopped {
@@ -130,7 +147,14 @@ impl Shared {
         loop {
             let lane = self.lanes.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(lane) = lane else { return };
+            let mut proven: BTreeMap<String, Proof> = BTreeMap::new();
             for (number, job) in lane {
+                if let Some(proof) = proven.remove(&job.disk.name) {
+                    if events.send(Event::Done(number, Box::new(proof), Ok(Vec::new()))).is_err() {
+                        return;
+                    }
+                    continue;
+                }
                 let control = &self.controls[&number];
                 control.begin();
                 let mut proof = Box::new(begin(&job));
@@ -141,6 +165,9 @@ impl Shared {
                     Err(EraseError::Drive { details: "the program failed; see its log".to_owned() })
                 });
                 control.end();
+                for name in outcome.iter().flatten() {
+                    proven.insert(name.clone(), by_another_name(name, &proof));
+                }
                 if events.send(Event::Done(number, proof, outcome)).is_err() {
                     return;
                 }
@@ -163,14 +190,24 @@ impl Watch {
     }
 
     /// The first word counts: who was given up may still say something.
-    fn done(&mut self, number: usize, proof: Proof, outcome: Result<(), EraseError>) {
-        let member = &self.members[&number];
-        let touched = member.control.touched();
-        self.outcomes.entry(number).or_insert_with(|| match outcome {
+    fn done(
+        &mut self,
+        number: usize,
+        proof: Proof,
+        outcome: Result<(), EraseError>,
+        observer: &dyn StepObserver,
+    ) {
+        if self.outcomes.contains_key(&number) {
+            return;
+        }
+        let touched = self.members[&number].control.touched();
+        let outcome = match outcome {
             Ok(()) => Outcome::Proven(Box::new(proof)),
             Err(EraseError::Cancelled { state }) => stopped(proof, state, touched),
             Err(error) => failed(proof, chain(&error), touched),
-        });
+        };
+        observer.device_done(outcome.proof());
+        self.outcomes.insert(number, outcome);
     }
 
     /// Fails devices that gave no sign of life, and those that wait behind them; the result is how many workers hang.
@@ -236,9 +273,25 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use tacit_model::ProofResult;
+    use tacit_model::{ProgressUnit, ProofResult};
 
     use super::*;
+
+    /// Devices of which it was told that they are done.
+    #[derive(Default)]
+    struct Told(Mutex<Vec<String>>);
+
+    impl StepObserver for Told {
+        fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: ProgressUnit) {}
+
+        fn cancelled(&self) -> bool {
+            false
+        }
+
+        fn device_done(&self, proof: &Proof) {
+            self.0.lock().unwrap().push(proof.device.clone());
+        }
+    }
 
     fn member(name: &str, lane: usize) -> Member {
         let proof = Proof { device: name.to_owned(), ..Proof::default() };
@@ -270,10 +323,14 @@ mod tests {
             other => panic!("{other:?}"),
         }
         // What it says later changes nothing.
-        watch.done(0, Proof::default(), Ok(()));
+        let told = Told::default();
+        watch.done(0, Proof::default(), Ok(()), &told);
         assert!(matches!(watch.outcomes[&0], Outcome::Failed { .. }));
         // Told once.
         assert_eq!(watch.give_up_overdue(Instant::now() + TICK), 0);
+        // What becomes of the others is told at once.
+        watch.done(2, Proof { device: "/dev/sda".to_owned(), ..Proof::default() }, Ok(()), &told);
+        assert_eq!(*told.0.lock().unwrap(), ["/dev/sda"]);
     }
 
     #[test]

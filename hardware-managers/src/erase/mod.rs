@@ -28,7 +28,7 @@ pub(crate) mod tests;
 
 pub(crate) use execute::Job;
 pub(crate) use policy::Policy;
-pub(crate) use recheck::take;
+pub(crate) use recheck::{Scope, take};
 pub(crate) use source::{DriveSource, MachineDrives};
 pub(crate) use step::STEPS;
 pub(crate) use survey::{Surveyed, probe};

@@ -6,7 +6,8 @@ use super::findings::Findings;
 use super::method::Method;
 use super::policy::{Choice, Policy, Verify};
 use super::reach::{elsewhere, reached};
-use crate::drives::{DriveFacts, DriveHealth, DriveKind, EraseMethod, Reservations};
+use crate::drives::{DriveFacts, DriveHealth, DriveKind, EraseMethod};
+use crate::wipe::shared_with;
 
 const REVERT: Method = Method::Drive(EraseMethod::OpalPsid);
 
@@ -65,11 +66,8 @@ pub(crate) fn plan(disk: &BlockDevice, facts: &DriveFacts, policy: &Policy, find
 fn no_method(policy: &Policy) -> String {
     match policy.choice {
         Choice::Only(method) => format!("{} cannot be used on this device", method.name()),
-        _ if policy.require > EraseStandard::None => {
-            format!("no method that may be used here reaches {}", word(policy.require))
-        }
-        Choice::AtLeast(standard) => {
-            format!("no method that may be used here reaches {}", word(standard))
+        _ if policy.floor() > EraseStandard::None => {
+            format!("no method that may be used here reaches {}", word(policy.floor()))
         }
         _ => "no method may be used on this device".to_owned(),
     }
@@ -97,8 +95,11 @@ fn skip_reason(policy: &Policy, findings: &Findings) -> Option<String> {
     if findings.skip_listed {
         return Some("named by skip_block_devices".to_owned());
     }
-    if findings.kept_volume {
-        return Some("member of an array named by skip_block_devices".to_owned());
+    if let Some(array) = &findings.kept_volume {
+        return Some(format!(
+            "its superblock makes it a member of the array {}, which skip_block_devices names: its content stays",
+            array.entry
+        ));
     }
     if findings.virtual_medium {
         return Some("a virtual medium with parameters for the ramdisk".to_owned());
@@ -137,15 +138,9 @@ fn refusals(facts: &DriveFacts, policy: &Policy, findings: &Findings) -> Vec<Str
              delete the array (delete_configuration) or its metadata (erase_devices_metadata) first"
         ));
     }
-    if let Reservations::Registered { keys, holder } = &facts.reservations {
-        let by = match holder {
-            Some(key) => format!(", reserved by the one with {key:#x}"),
-            None => String::new(),
-        };
-        reasons.push(format!("{} initiators have registered keys with it{by}: it is shared", keys.len()));
-    }
-    // Which commands it has and who has reserved it is not known then.
+    // Which commands it has is not known then.
     reasons.extend(facts.silent.iter().map(|question| format!("does not answer: {question}")));
+    reasons.extend(shared_with(facts));
     if policy.wipe_special {
         return reasons;
     }
@@ -208,6 +203,7 @@ fn remarks(facts: &DriveFacts, findings: &Findings) -> Vec<String> {
     if facts.kind == DriveKind::Plain {
         lines.push("takes no commands of a drive: what lies behind it may keep copies".to_owned());
     }
+    lines.extend(findings.parameter_label.remark().map(str::to_owned));
     if !findings.siblings.is_empty() {
         lines.push(format!(
             "shares its controller with {}, which are not to be erased",
@@ -225,10 +221,7 @@ fn choose(
     findings: &Findings,
     excluded: &mut Vec<String>,
 ) -> Vec<(Method, String)> {
-    let floor = match policy.choice {
-        Choice::AtLeast(standard) => standard.max(policy.require),
-        _ => policy.require,
-    };
+    let floor = policy.floor();
     let psid = policy.psid([
         facts.serial.as_deref(),
         disk.serial.as_deref(),

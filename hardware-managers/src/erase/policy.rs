@@ -159,6 +159,14 @@ impl Policy {
         })
     }
 
+    /// What has to be reached at least, by whichever argument.
+    pub(crate) fn floor(&self) -> EraseStandard {
+        match self.choice {
+            Choice::AtLeast(standard) => standard.max(self.require),
+            _ => self.require,
+        }
+    }
+
     fn read_arguments(&mut self, args: &Map<String, Value>) -> Result<(), StepError> {
         if let Some(word) = text(args, "method")? {
             self.choice = match word {

@@ -10,8 +10,8 @@ use super::execute::Job;
 use super::plan::obstacles;
 use super::policy::Policy;
 use super::source::DriveSource;
-use crate::drives::{DriveFacts, identify};
-use crate::wipe::SkipList;
+use crate::drives::DriveFacts;
+use crate::wipe::{SkipList, ask};
 
 /// What the guards of a whole run are asked with.
 #[derive(Clone, Debug, Default)]
@@ -19,16 +19,13 @@ pub(crate) struct Scope {
     pub(crate) skip: SkipList,
     /// Names of all devices that are to be erased in this run.
     pub(crate) erased: Vec<String>,
+    /// All disks that there are for this run: listing them takes time, and more of it when one is ill.
+    pub(crate) disks: Vec<BlockDevice>,
 }
 
 /// What a drive says of itself.
 pub(super) fn asked(source: &dyn DriveSource, drive: &dyn Drive, disk: &BlockDevice) -> DriveFacts {
-    let mut facts = identify(drive, source.kind(disk));
-    if disk.tran.as_deref() == Some("usb") {
-        // No other machine is at the end of that cable, and many bridges choke on the question.
-        facts.silent.retain(|question| !question.starts_with("reservations"));
-    }
-    facts
+    ask(drive, source.kind(disk), disk.tran.as_deref() == Some("usb"))
 }
 
 /// Opens the device for nobody else, once it is the drive of the plan and the guards still find nothing against it.
@@ -42,9 +39,23 @@ pub(crate) fn take(
     policy: &Policy,
 ) -> Result<Arc<dyn Drive>, EraseError> {
     let drive = source.open(&job.disk, Access::Exclusive)?;
-    let facts = same_drive(source, drive.as_ref(), job)?;
-    still_free(source, job, &facts, policy)?;
+    look_again(source, drive.as_ref(), job, policy)?;
     Ok(drive)
+}
+
+/// The same, of a device that is open.
+///
+/// # Errors
+///
+/// As [`same_drive`], [`EraseError::Guarded`].
+pub(super) fn look_again(
+    source: &dyn DriveSource,
+    drive: &dyn Drive,
+    job: &Job,
+    policy: &Policy,
+) -> Result<(), EraseError> {
+    let facts = same_drive(source, drive, job)?;
+    still_free(source, &job.disk, &job.scope, &facts, policy)
 }
 
 /// Names change when drives are pulled and put back; the plan is for one drive. Returns what it says of itself now.
@@ -80,27 +91,38 @@ pub(super) fn same_drive(
 /// [`EraseError::Guarded`] with what has come in the way meanwhile.
 fn still_free(
     source: &dyn DriveSource,
-    job: &Job,
+    disk: &BlockDevice,
+    scope: &Scope,
     facts: &DriveFacts,
     policy: &Policy,
 ) -> Result<(), EraseError> {
-    let findings = source.findings(&job.disk, &job.scope.skip, &job.scope.erased);
+    let findings = source.findings(disk, scope);
     let reasons = obstacles(facts, policy, &findings);
     if reasons.is_empty() { Ok(()) } else { Err(EraseError::Guarded { reasons: reasons.join("; ") }) }
 }
 
-/// Opens what else a command reaches, so that the kernel lets nobody mount it meanwhile.
+/// Opens what else a command reaches, or the device is reached by, so that the kernel lets nobody mount it meanwhile, and
+/// asks the guards of each once more.
 ///
 /// # Errors
 ///
-/// [`EraseError::Device`] for one that is in use.
-pub(super) fn hold_companions(
+/// [`EraseError::Device`] for one that is in use, [`EraseError::Guarded`].
+pub(super) fn hold<'a>(
     source: &dyn DriveSource,
     job: &Job,
+    policy: &Policy,
+    names: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<Arc<dyn Drive>>, EraseError> {
-    let open = |name: &String| {
-        let disk = BlockDevice { name: name.clone(), ..BlockDevice::default() };
-        Ok(source.open(&disk, Access::Exclusive)?)
+    let guarded = |name: &str, reasons: &str| EraseError::Guarded { reasons: format!("{name}: {reasons}") };
+    let take = |name: &str| {
+        let disk = job.scope.disks.iter().find(|disk| disk.name == name);
+        let disk = disk.ok_or_else(|| guarded(name, "not among the disks that this agent may touch"))?;
+        let drive = source.open(disk, Access::Exclusive)?;
+        let facts = asked(source, drive.as_ref(), disk);
+        match still_free(source, disk, &job.scope, &facts, policy) {
+            Err(EraseError::Guarded { reasons }) => Err(guarded(name, &reasons)),
+            outcome => outcome.map(|()| drive),
+        }
     };
-    job.companions.iter().map(|companion| open(&companion.name)).collect()
+    names.map(take).collect()
 }

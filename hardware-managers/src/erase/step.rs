@@ -11,11 +11,12 @@ use super::fleet::{self, Lane, Outcome};
 use super::policy::{Choice, Policy};
 use super::pstore;
 use super::source::{DriveSource, MachineDrives};
-use super::survey::{Survey, Surveyed, probe};
+use super::survey::{Survey, Surveyed, list, probe};
 use crate::machine::Machine;
 use crate::managers::{
     Argument, DRY_RUN, DeviceFailure, StepContext, StepError, StepObserver, StepSpecification,
 };
+use crate::raid;
 use crate::wipe;
 
 pub(crate) const STEPS: &[StepSpecification] = &[
@@ -82,6 +83,7 @@ pub(crate) const STEPS: &[StepSpecification] = &[
 
 fn erase_devices(machine: &Machine, context: &StepContext<'_>, express: bool) -> Result<Value, StepError> {
     let policy = Policy::read(context.node, context.args)?;
+    raid::start_configured(machine, context.node);
     if express {
         return super::express::run(machine, context, &policy);
     }
@@ -89,15 +91,12 @@ fn erase_devices(machine: &Machine, context: &StepContext<'_>, express: bool) ->
         return wipe_metadata(machine, context);
     }
     let source: Arc<dyn DriveSource> = Arc::new(MachineDrives::new(machine));
-    machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
-    let mut disks = machine.disks();
-    disks.extend(machine.disks_without_size());
-    let survey = probe(&source, disks, context, &policy)?;
+    let survey = probe(&source, list(machine, context.observer)?, context, &policy)?;
     if context.dry_run()? {
-        return Ok(json!({ "plan": survey.plans() }));
+        return Ok(wipe::with_remarks(machine, context.node, json!({ "plan": survey.plans() })));
     }
     let proofs = carry_out(&source, survey, &policy, context.observer).into_proofs()?;
-    Ok(result(&proofs))
+    Ok(wipe::with_remarks(machine, context.node, result(&proofs)))
 }
 
 /// The step of the metadata wipe, with these arguments.
@@ -106,10 +105,9 @@ pub(super) fn wipe_metadata(machine: &Machine, context: &StepContext<'_>) -> Res
     (step.expect("the wipe offers this step").run)(machine, context)
 }
 
-/// Proofs, how many disks there are, of each of which one is there, and beside them what Ironic's agent returns: `null`
-/// by device.
+/// What a wipe returns, and beside it what Ironic's agent returns: `null` by device.
 pub(super) fn result(proofs: &[Proof]) -> Value {
-    let mut result = json!({ "proofs": proofs, "disks": proofs.len() });
+    let mut result = wipe::result(proofs);
     for proof in proofs {
         result[&proof.device] = Value::Null;
     }

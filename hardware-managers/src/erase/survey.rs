@@ -1,7 +1,9 @@
 //! All devices of a machine with their plans, before any of them is touched.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tacit_blockdev::Access;
 use tacit_model::{BlockDevice, DevicePlan, PlanVerdict};
@@ -15,8 +17,9 @@ use super::source::DriveSource;
 use crate::ask::{SILENCE, ask_all};
 use crate::chain::chain;
 use crate::drives::DriveFacts;
+use crate::machine::Machine;
 use crate::managers::{StepContext, StepError, StepObserver};
-use crate::wipe::SkipList;
+use crate::wipe::{KeptArray, SkipList, same_unit};
 
 /// One device with its plan.
 pub(crate) struct Surveyed {
@@ -51,6 +54,35 @@ struct Candidate {
     facts: DriveFacts,
     findings: Findings,
     decision: Decision,
+    /// Later ones that seem to be the same device.
+    aliases: Vec<BlockDevice>,
+}
+
+/// All disks, with those that report no size, as drives do that have failed. One that does not answer keeps the kernel for
+/// an hour, and whoever reads of it with it: they are listed in a thread that is not waited for for ever.
+///
+/// # Errors
+///
+/// [`StepError::unlisted`], [`StepError::Cancelled`].
+pub(crate) fn list(machine: &Machine, observer: &dyn StepObserver) -> Result<Vec<BlockDevice>, StepError> {
+    list_within(machine, observer, SILENCE)
+}
+
+fn list_within(
+    machine: &Machine,
+    observer: &dyn StepObserver,
+    silence: Duration,
+) -> Result<Vec<BlockDevice>, StepError> {
+    machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
+    let look = |machine: &Machine| {
+        let mut disks = machine.disks();
+        disks.extend(machine.disks_without_size());
+        disks
+    };
+    ask_all(std::slice::from_ref(machine), silence, &|| observer.cancelled(), look)
+        .ok_or(StepError::Cancelled { done: 0, total: 0 })?
+        .remove(0)
+        .map_err(|problem| StepError::unlisted(&io::Error::other(problem)))
 }
 
 /// Asks every device and plans for it. Reads only.
@@ -71,8 +103,9 @@ pub(crate) fn probe(
     })?;
     let dry_run = context.dry_run()?;
     let erased = disks.iter().filter(|disk| !skip.matches(disk)).map(|disk| disk.name.clone()).collect();
-    let scope = Arc::new(Scope { skip, erased });
-    let answers = ask_every(source, &disks, &scope, context.observer)?;
+    let scope = Arc::new(Scope { skip, erased, disks: disks.clone() });
+    let mut answers = ask_every(source, &disks, &scope, context.observer)?;
+    doubt_names(&mut answers);
     let mut candidates = Vec::with_capacity(disks.len());
     for (disk, (findings, facts)) in disks.into_iter().zip(answers) {
         let decision = plan(&disk, &facts, policy, &findings);
@@ -81,17 +114,20 @@ pub(crate) fn probe(
         {
             return Err(StepError::Protected { device: disk.name, content: content.clone() });
         }
-        candidates.push(Candidate { disk, facts, findings, decision });
+        candidates.push(Candidate { disk, facts, findings, decision, aliases: Vec::new() });
     }
+    unite(&mut candidates);
+    tell_of_arrays_that_stay(&mut candidates);
     while spare_companions(&mut candidates, policy) {}
-    let surveyed = candidates.into_iter().map(|Candidate { disk, facts, findings, decision }| Surveyed {
-        plan: decision.plan,
-        lane: findings.lane,
+    let surveyed = candidates.into_iter().map(|candidate| Surveyed {
+        plan: candidate.decision.plan,
+        lane: candidate.findings.lane,
         job: Job {
-            disk,
-            facts,
-            methods: decision.methods,
-            companions: findings.companions,
+            disk: candidate.disk,
+            facts: candidate.facts,
+            methods: candidate.decision.methods,
+            companions: candidate.findings.companions,
+            aliases: candidate.aliases,
             scope: scope.clone(),
         },
     });
@@ -121,7 +157,7 @@ fn ask_every(
 }
 
 fn ask(source: &dyn DriveSource, disk: &BlockDevice, scope: &Scope) -> Asked {
-    let mut findings = source.findings(disk, &scope.skip, &scope.erased);
+    let mut findings = source.findings(disk, scope);
     if findings.skip_listed {
         // Left alone means left alone.
         return (findings, DriveFacts::default());
@@ -136,6 +172,79 @@ fn ask(source: &dyn DriveSource, disk: &BlockDevice, scope: &Scope) -> Asked {
     let seen = |number| findings.companions.iter().any(|companion| companion.namespace == Some(number));
     facts.unseen_namespaces.retain(|number| !seen(*number));
     (findings, facts)
+}
+
+/// An array is kept by its name, which anybody can have written into a superblock. Where several arrays have it, nobody
+/// can tell which of them is meant: none is erased, and none is passed over.
+fn doubt_names(answers: &mut [Asked]) {
+    let kept: Vec<KeptArray> =
+        answers.iter().filter_map(|(findings, _)| findings.kept_volume.clone()).collect();
+    for (findings, _) in answers {
+        let another =
+            |own: &KeptArray| kept.iter().any(|array| array.entry == own.entry && array.uuid != own.uuid);
+        if let Some(own) = findings.kept_volume.take_if(|own| another(own)) {
+            findings.held.push(format!(
+                "a part of one of several arrays that are called {}, which skip_block_devices names: which of them \
+                 is meant is not known",
+                own.entry
+            ));
+        }
+    }
+}
+
+/// A disk is passed over for an array that is erased. When that one is passed over itself, nobody is to believe so.
+fn tell_of_arrays_that_stay(candidates: &mut [Candidate]) {
+    let skipped = |plan: &DevicePlan| plan.verdict == PlanVerdict::Skip;
+    let staying: BTreeMap<String, String> = candidates
+        .iter()
+        .filter(|candidate| skipped(&candidate.decision.plan))
+        .map(|candidate| (candidate.disk.name.clone(), candidate.decision.plan.reasons.join("; ")))
+        .collect();
+    for candidate in candidates.iter_mut().filter(|candidate| skipped(&candidate.decision.plan)) {
+        let array = candidate.findings.member_of.as_ref();
+        if let Some((array, reason)) = array.and_then(|array| staying.get_key_value(array)) {
+            candidate.decision.plan.reasons =
+                vec![format!("part of {array}, which stays as it is: {reason}")];
+        }
+    }
+}
+
+/// A disk that is reached by several paths has several names. What keeps it out by one of them keeps it out by all; else
+/// it is erased by the first, and the others wait for that.
+fn unite(candidates: &mut [Candidate]) {
+    let mut units: Vec<Vec<usize>> = Vec::new();
+    for (at, candidate) in candidates.iter().enumerate() {
+        match units.iter_mut().find(|unit| same_unit(&candidates[unit[0]].disk, &candidate.disk)) {
+            Some(unit) => unit.push(at),
+            None => units.push(vec![at]),
+        }
+    }
+    for unit in units.into_iter().filter(|unit| unit.len() > 1) {
+        let by = |wanted| unit.iter().find(|at| candidates[**at].decision.plan.verdict == wanted);
+        if let Some(&keeper) = by(PlanVerdict::Refuse).or(by(PlanVerdict::Skip)) {
+            let DevicePlan { device, verdict, reasons, .. } = candidates[keeper].decision.plan.clone();
+            let reason = format!("the same device as {device}: {}", reasons.join("; "));
+            for at in unit {
+                let decision = &mut candidates[at].decision;
+                if decision.plan.verdict == PlanVerdict::Erase {
+                    (decision.plan.verdict, decision.plan.reasons) = (verdict, vec![reason.clone()]);
+                    decision.plan.methods.clear();
+                    decision.methods.clear();
+                }
+            }
+            continue;
+        }
+        let (first, others) = (unit[0], &unit[1..]);
+        let (name, lane) = (candidates[first].disk.name.clone(), candidates[first].findings.lane.clone());
+        candidates[first].aliases = others.iter().map(|at| candidates[*at].disk.clone()).collect();
+        for &at in others {
+            candidates[at].findings.lane.clone_from(&lane);
+            let remark = format!(
+                "the same device as {name}, by its names: when its marks show that it is, that counts"
+            );
+            candidates[at].decision.plan.reasons.insert(0, remark);
+        }
+    }
 }
 
 /// What is refused or skipped must not be emptied by a command for another namespace of the same drive: plans that
@@ -163,4 +272,41 @@ fn spare_companions(candidates: &mut [Candidate], policy: &Policy) -> bool {
         }
     }
     changed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions};
+    use std::process::Command;
+
+    use tacit_model::ProgressUnit;
+
+    use super::*;
+    use crate::machine::Roots;
+
+    struct Patient;
+
+    impl StepObserver for Patient {
+        fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: ProgressUnit) {}
+
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_disk_that_keeps_the_kernel_does_not_keep_the_step() {
+        let tree = tempfile::tempdir().unwrap();
+        let folder = tree.path().join("sys/block/vda");
+        fs::create_dir_all(&folder).unwrap();
+        let machine = Machine::new(Roots::below(tree.path()), None);
+        fs::write(folder.join("size"), "2048").unwrap();
+        assert_eq!(list(&machine, &Patient).unwrap().len(), 1);
+        fs::remove_file(folder.join("size")).unwrap();
+        // Whoever opens it to read waits for a writer.
+        assert!(Command::new("mkfifo").arg(folder.join("size")).status().unwrap().success());
+        let error = list_within(&machine, &Patient, Duration::from_millis(100)).unwrap_err();
+        assert!(error.details().contains("did not answer within"), "{}", error.details());
+        drop(OpenOptions::new().read(true).write(true).open(folder.join("size")).unwrap());
+    }
 }

@@ -94,12 +94,8 @@ impl Eraser for OverwriteEraser {
             // The last pass decides: it is the one that is read back.
             done.bad = bad;
         }
-        if let (Some(first), false) = (done.bad.first(), self.accept_bad_sectors) {
-            return Err(EraseError::BadSectors {
-                count: done.bad.len(),
-                bytes: done.bad.iter().map(|range| range.end - range.start).sum(),
-                offset: first.start,
-            });
+        if let (Some(error), false) = (EraseError::bad_sectors(&done.bad), self.accept_bad_sectors) {
+            return Err(error);
         }
         Ok(done)
     }

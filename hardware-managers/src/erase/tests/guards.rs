@@ -59,6 +59,18 @@ fn a_neighbour_that_was_mounted_since_the_plan_stops_what_would_empty_it() {
 }
 
 #[test]
+fn a_neighbour_that_is_shared_since_the_plan_stops_what_would_empty_it() {
+    let clock = SimulatedClock::new();
+    let (mut bench, drive, other) = two_namespaces(&clock, vec![1, 2]);
+    // Nothing holds it, so that it can be opened for nobody else.
+    let shared = Findings { shared: Some("VMFS (disk, offset 0)".to_owned()), ..free(4 * MIB) };
+    bench.slots.get_mut(SECOND).unwrap().later = Some(shared);
+    let error = run(bench, json!({}), json!({})).outcome.unwrap_err();
+    assert!(error.details().contains("not begun: /dev/nvme0n2: holds VMFS"), "{}", error.details());
+    assert_eq!((drive.sanitizes_started(), other.writes()), (0, 0), "{error}");
+}
+
+#[test]
 fn a_namespace_that_this_machine_does_not_see_is_not_emptied() {
     let clock = SimulatedClock::new();
     let (bench, drive, _) = two_namespaces(&clock, vec![1, 2, 9]);
@@ -112,6 +124,35 @@ fn a_drive_that_says_nothing_is_not_taken_for_one_without_commands_and_reservati
     let run = run(bench, json!({"wipe_special_filesystems": true}), json!({}));
     assert_eq!(run.plans[0].verdict, PlanVerdict::Refuse);
     assert!(run.plans[0].reasons[0].starts_with("does not answer: identity"), "{:?}", run.plans[0].reasons);
+}
+
+#[test]
+fn a_refusal_to_tell_of_reservations_is_not_taken_for_none() {
+    let clock = SimulatedClock::new();
+    // As a path does whose group is in transition: each answer is one of no success, and none is silence.
+    let traits = ScsiTraits { attentions: usize::MAX, ..ScsiTraits::default() };
+    let drive = Arc::new(SimulatedScsi::new(Content::new(16 * MIB, 512), &clock, traits));
+    let mut bench = Bench::new(&clock);
+    bench.put("/dev/sda", DriveKind::Scsi, drive.clone());
+    let run = run(bench, json!({"wipe_special_filesystems": true}), json!({}));
+    assert_eq!(run.plans[0].verdict, PlanVerdict::Refuse, "{:?}", run.plans[0]);
+    assert!(run.plans[0].reasons[0].starts_with("does not tell whether other"), "{:?}", run.plans[0].reasons);
+    assert_eq!(drive.content().writes(), 0);
+}
+
+#[test]
+fn who_has_reserved_a_drive_is_asked_again_when_it_is_done_with_what_was_under_way() {
+    let clock = SimulatedClock::new();
+    let traits = ScsiTraits { keys: vec![7], ..ScsiTraits::default() };
+    let drive = Arc::new(SimulatedScsi::new(Content::new(16 * MIB, 512), &clock, traits));
+    drive.begin_sanitize();
+    let mut bench = Bench::new(&clock);
+    bench.put("/dev/sda", DriveKind::Scsi, drive.clone());
+    let run = run(bench, json!({}), json!({}));
+    assert_eq!(run.plans[0].verdict, PlanVerdict::Erase);
+    let error = run.outcome.unwrap_err();
+    assert!(error.details().contains("not begun: 1 initiators have registered"), "{}", error.details());
+    assert!(!drive.commands().contains(&0x48));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tacit_model::EraseStandard;
 use tacit_model::ProofResult::{self, Failed, Proven};
+use tacit_model::{EraseStandard, PlanVerdict};
 
 use super::{Bench, MIB, run};
 use crate::drives::simulated::{Content, SimulatedClock};
+use crate::erase::step::result;
 use crate::managers::StepError;
+use crate::wipe::KeptArray;
 
 #[test]
 fn one_failure_stops_nobody_and_all_failures_are_named() {
@@ -42,6 +44,43 @@ fn one_failure_stops_nobody_and_all_failures_are_named() {
     let mut left = [0; 4];
     contents[5].read_at(0, &mut left).unwrap();
     assert_eq!(left, [0x55; 4]);
+}
+
+#[test]
+fn a_name_that_several_arrays_have_exempts_none_of_them() {
+    let verdicts = |uuids: [u8; 2]| {
+        let mut bench = Bench::new(&SimulatedClock::new());
+        let contents: Vec<Arc<Content>> = (0..3).map(|_| Arc::new(Content::new(4 * MIB, 512))).collect();
+        for (uuid, (name, content)) in uuids.into_iter().zip(["/dev/vda", "/dev/vdb"].iter().zip(&contents)) {
+            let kept = KeptArray { entry: "data".to_owned(), uuid: [uuid; 16] };
+            bench.plain(name, content).kept_volume = Some(kept);
+        }
+        bench.plain("/dev/vdc", &contents[2]);
+        let run = run(bench, json!({}), json!({}));
+        assert_eq!((contents[0].writes(), contents[1].writes()), (0, 0));
+        let verdicts: Vec<PlanVerdict> = run.plans.iter().map(|plan| plan.verdict).collect();
+        (verdicts, run.outcome.map_err(|error| error.details()))
+    };
+    let (skipped, outcome) = verdicts([1, 1]);
+    assert_eq!(skipped, [PlanVerdict::Skip, PlanVerdict::Skip, PlanVerdict::Erase]);
+    let result = result(&outcome.unwrap());
+    assert!(result["skipped"]["/dev/vda"].as_str().unwrap().contains("its content stays"), "{result}");
+    assert_eq!(result["skipped"].as_object().unwrap().len(), 2);
+    let (refused, outcome) = verdicts([1, 2]);
+    assert_eq!(refused, [PlanVerdict::Refuse, PlanVerdict::Refuse, PlanVerdict::Erase]);
+    assert!(outcome.unwrap_err().contains("several arrays that are called data"));
+}
+
+#[test]
+fn a_disk_that_is_left_to_an_array_that_stays_is_not_said_to_be_erased_with_it() {
+    let mut bench = Bench::new(&SimulatedClock::new());
+    let contents: Vec<Arc<Content>> = (0..2).map(|_| Arc::new(Content::new(4 * MIB, 512))).collect();
+    bench.plain("/dev/md0", &contents[0]).read_only = true;
+    bench.plain("/dev/vda", &contents[1]).member_of = Some("/dev/md0".to_owned());
+    let run = run(bench, json!({"agent_erase_skip_read_only": true}), json!({}));
+    let reason = &run.plans[1].reasons[0];
+    assert!(reason.starts_with("part of /dev/md0, which stays as it is: read-only"), "{reason}");
+    assert!(run.outcome.is_ok());
 }
 
 #[test]

@@ -6,8 +6,10 @@ mod hidden;
 mod many;
 mod nvme;
 mod overwrite;
+mod paths;
 mod planning;
 mod scsi;
+mod stops;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,13 +21,14 @@ use tacit_model::{BlockDevice, DevicePlan, ProgressUnit, Proof};
 
 use super::findings::Findings;
 use super::policy::Policy;
+use super::recheck::Scope;
 use super::source::{DriveSource, Note};
 use super::step::carry_out;
 use super::survey::probe;
 use crate::drives::simulated::{Content, SimulatedClock};
 use crate::drives::{Clock, DriveKind};
 use crate::managers::{StepContext, StepError, StepObserver};
-use crate::wipe::SkipList;
+use crate::wipe::ParameterLabel;
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -36,8 +39,9 @@ pub(super) fn free(size: u64) -> Findings {
         size,
         read_only: false,
         skip_listed: false,
-        kept_volume: false,
+        kept_volume: None,
         virtual_medium: false,
+        parameter_label: ParameterLabel::Absent,
         held: Vec::new(),
         member_of: None,
         raid_member: None,
@@ -186,7 +190,7 @@ impl DriveSource for Bench {
         &self.clock
     }
 
-    fn findings(&self, disk: &BlockDevice, _: &SkipList, _: &[String]) -> Findings {
+    fn findings(&self, disk: &BlockDevice, _: &Scope) -> Findings {
         let slot = &self.slots[&disk.name];
         let again = slot.asked.fetch_add(1, Ordering::Relaxed) > 0;
         slot.later.as_ref().filter(|_| again).unwrap_or(&slot.findings).clone()

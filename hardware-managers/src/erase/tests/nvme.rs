@@ -8,6 +8,7 @@ use super::{Bench, MIB, Run, Watcher, methods, run, run_observed};
 use crate::drives::DriveKind;
 use crate::drives::simulated::{Content, NvmeFault, NvmeIdentity, SimulatedClock, SimulatedNvme};
 use crate::erase::canary::Canaries;
+use crate::erase::control::Control;
 use crate::erase::noise::Noise;
 use crate::erase::source::Note;
 use crate::managers::StepError;
@@ -139,7 +140,7 @@ fn a_sanitize_of_this_agent_s_earlier_life_is_joined_and_proven() {
     let clock = SimulatedClock::new();
     let drive = drive(&clock);
     let noise = Noise(99);
-    Canaries::place(drive.as_ref(), noise).unwrap();
+    Canaries::place(drive.as_ref(), noise, &Control::new(|_| {})).unwrap();
     drive.start_sanitize(2);
     let bench = bench(&clock, &drive);
     let notes = bench.notes();
@@ -222,7 +223,7 @@ fn a_drive_that_does_not_answer_for_a_while_has_not_ended_what_it_does() {
     let clock = SimulatedClock::new();
     let drive = drive(&clock);
     let noise = Noise(7);
-    Canaries::place(drive.as_ref(), noise).unwrap();
+    Canaries::place(drive.as_ref(), noise, &Control::new(|_| {})).unwrap();
     // It is reset after some seconds and silent for a minute.
     drive.set_fault(NvmeFault::Resets(0x2000));
     drive.start_sanitize(2);

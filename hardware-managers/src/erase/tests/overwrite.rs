@@ -99,6 +99,19 @@ fn a_device_that_refuses_everything_is_broken_and_soon_given_up() {
 }
 
 #[test]
+fn bad_sectors_that_are_accepted_do_not_pass_for_what_was_required() {
+    for args in [
+        json!({"require": "clear", "bad_sectors": "accept"}),
+        json!({"method": "clear", "bad_sectors": "accept"}),
+    ] {
+        let content = content(4 * MIB, 512);
+        content.fail_writes(MIB + 4096..MIB + 8192);
+        let error = run(bench(&content), json!({}), args.clone()).outcome.unwrap_err();
+        assert!(error.details().contains("1 bad ranges, 4096 bytes in all"), "{args}: {}", error.details());
+    }
+}
+
+#[test]
 fn read_only_devices_fail_or_are_skipped_as_the_node_says() {
     for (skip, verdict) in [(false, PlanVerdict::Refuse), (true, PlanVerdict::Skip)] {
         let content = content(4 * MIB, 512);

@@ -8,6 +8,7 @@ use crate::drives::{
 use crate::erase::findings::Findings;
 use crate::erase::plan::{Decision, plan};
 use crate::erase::policy::Policy;
+use crate::wipe::{KeptArray, ParameterLabel};
 
 const SIZE: u64 = 64 * MIB;
 
@@ -87,7 +88,11 @@ fn each_guard_has_its_verdict_and_its_reason() {
         (|found| found.size = 0, PlanVerdict::Refuse, "size of zero"),
         (|found| found.read_only = true, PlanVerdict::Refuse, "read-only"),
         (|found| found.skip_listed = true, PlanVerdict::Skip, "skip_block_devices"),
-        (|found| found.kept_volume = true, PlanVerdict::Skip, "array named"),
+        (
+            |found| found.kept_volume = Some(KeptArray { entry: "data".into(), uuid: [1; 16] }),
+            PlanVerdict::Skip,
+            "the array data, which skip_block_devices names",
+        ),
         (|found| found.virtual_medium = true, PlanVerdict::Skip, "virtual medium"),
         (|found| found.held.push("mounted at /".into()), PlanVerdict::Refuse, "mounted at /"),
         (|found| found.member_of = Some("/dev/md0".into()), PlanVerdict::Skip, "part of /dev/md0"),
@@ -107,6 +112,14 @@ fn each_guard_has_its_verdict_and_its_reason() {
     findings.shared = Some("VMFS".into());
     let meant = policy(json!({"wipe_special_filesystems": true}), json!({}));
     assert_eq!(decide(&ata(), &meant, &findings).plan.verdict, PlanVerdict::Erase);
+}
+
+#[test]
+fn a_label_that_exempts_nothing_is_told() {
+    let findings = Findings { parameter_label: ParameterLabel::Pretended, ..free(SIZE) };
+    let decision = decide(&ata(), &Policy::default(), &findings);
+    assert_eq!(decision.plan.verdict, PlanVerdict::Erase);
+    assert!(decision.plan.reasons[0].contains("erased like any other"), "{:?}", decision.plan.reasons);
 }
 
 #[test]

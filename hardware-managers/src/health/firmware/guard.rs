@@ -4,7 +4,7 @@ use std::iter;
 
 use tacit_model::BlockDevice;
 
-use crate::erase::{DriveSource as _, MachineDrives};
+use crate::erase::{DriveSource as _, MachineDrives, Scope};
 use crate::machine::Machine;
 use crate::wipe::{SkipList, reserved};
 
@@ -14,12 +14,14 @@ pub(super) fn obstacles(machine: &Machine, skip: &SkipList, disk: &BlockDevice) 
     let drives = MachineDrives::new(machine);
     let mut shown = machine.disks();
     shown.extend(machine.disks_without_size());
-    let beside = drives.findings(disk, skip, &[]).companions.into_iter().map(|companion| companion.name);
+    // Nothing is taken apart for this: an array on it is a user as any other.
+    let scope = Scope { skip: skip.clone(), erased: Vec::new(), disks: shown };
+    let beside = drives.findings(disk, &scope).companions.into_iter().map(|companion| companion.name);
     iter::once(disk.name.clone())
         .chain(beside)
         .flat_map(|name| {
-            let reasons = match shown.iter().find(|known| known.name == name) {
-                Some(known) => against(machine, &drives, skip, known),
+            let reasons = match scope.disks.iter().find(|known| known.name == name) {
+                Some(known) => against(machine, &drives, &scope, known),
                 None => vec!["not among the disks that this agent may touch".to_owned()],
             };
             reasons.into_iter().map(move |reason| format!("{name}, which is a part of it, is {reason}"))
@@ -27,14 +29,13 @@ pub(super) fn obstacles(machine: &Machine, skip: &SkipList, disk: &BlockDevice) 
         .collect()
 }
 
-fn against(machine: &Machine, drives: &MachineDrives, skip: &SkipList, disk: &BlockDevice) -> Vec<String> {
-    // Nothing is taken apart for this: an array on it is a user as any other.
-    let found = drives.findings(disk, skip, &[]);
+fn against(machine: &Machine, drives: &MachineDrives, scope: &Scope, disk: &BlockDevice) -> Vec<String> {
+    let found = drives.findings(disk, scope);
     let mut reasons = Vec::new();
     if found.skip_listed {
         reasons.push("named by skip_block_devices".to_owned());
     }
-    if found.kept_volume {
+    if found.kept_volume.is_some() {
         reasons.push("a member of an array that skip_block_devices names".to_owned());
     }
     reasons.extend(found.held.into_iter().map(|user| format!("in use: {user}")));
