@@ -174,6 +174,10 @@ impl StepObserver for Observer<'_> {
         self.call.job.touch_disk().map_err(|failure| self.tell(failure))
     }
 
+    fn deployed_disk(&self) -> Option<String> {
+        self.call.agent.deployed().map(|deployed| deployed.device)
+    }
+
     fn fetch(&self, wanted: &RemoteFile<'_>) -> Result<Vec<u8>, StepError> {
         step_files::fetch(self.call.agent, self.call.job, wanted).map_err(|failure| self.tell(failure))
     }

@@ -2,36 +2,44 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use tacit_model::BlockDevice;
 
 use super::mount::{Intent, Mounted};
 use super::request::{FileRequest, Partition};
-use crate::hints::select_root_device;
 use crate::machine::{Machine, names_in, read_number};
+use crate::managers::StepContext;
 use crate::wipe::SkipList;
 
 /// The device with the file system for a request. Only disks that the machine shows and that the skip list leaves,
-/// and their partitions, are taken.
+/// and their partitions, are taken. Where a request names no device, its disk is the one that the image was written to in
+/// this boot, else the one that an image would be written to.
 ///
 /// # Errors
 ///
 /// Why there is none, in words.
-pub(super) fn find(machine: &Machine, node: &Value, request: &FileRequest) -> Result<PathBuf, String> {
-    let skip = SkipList::from_node(node).map_err(|error| format!("skip_block_devices: {error}"))?;
+pub(super) fn find(
+    machine: &Machine,
+    context: &StepContext<'_>,
+    request: &FileRequest,
+) -> Result<PathBuf, String> {
+    let skip = SkipList::from_node(context.node).map_err(|error| format!("skip_block_devices: {error}"))?;
     let disks = skip.remaining(machine.disks());
     if let Some(Partition::Device(wanted)) = &request.partition {
         return by_path(machine, &disks, wanted);
     }
-    let hints = ["instance_info", "properties"]
-        .iter()
-        .map(|part| &node[*part]["root_device"])
-        .find(|hints| !hints.is_null() && hints.as_object().is_none_or(|hints| !hints.is_empty()));
-    let root = select_root_device(&disks, hints).map_err(|error| crate::chain::chain(&error))?;
-    let partitions = partitions(machine, &root.name);
+    let root = match context.observer.deployed_disk() {
+        Some(device) if disks.iter().any(|disk| disk.name == device) => device,
+        Some(device) => {
+            return Err(format!(
+                "{device}, which the image was written to, is not there, or the skip list names it"
+            ));
+        }
+        None => machine.root_device(context.node).map_err(|error| crate::chain::chain(&error))?.name,
+    };
+    let partitions = partitions(machine, &root);
     if let Some(Partition::Number(number)) = &request.partition {
         let found = partitions.iter().find(|(there, _)| there == number).map(|(_, node)| node.clone());
-        return found.ok_or_else(|| format!("{} has no partition {number}", root.name));
+        return found.ok_or_else(|| format!("{root} has no partition {number}"));
     }
     let first = request.path.first().expect("a path has a name");
     let mut reasons = Vec::new();
@@ -42,7 +50,7 @@ pub(super) fn find(machine: &Machine, node: &Value, request: &FileRequest) -> Re
             Err(error) => reasons.push(format!("{number}: {error}")),
         }
     }
-    Err(format!("no partition of {} has a folder /{first} ({})", root.name, reasons.join("; ")))
+    Err(format!("no partition of {root} has a folder /{first} ({})", reasons.join("; ")))
 }
 
 fn by_path(machine: &Machine, disks: &[BlockDevice], wanted: &str) -> Result<PathBuf, String> {

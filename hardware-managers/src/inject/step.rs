@@ -74,7 +74,7 @@ fn inject_files(machine: &Machine, context: &StepContext<'_>) -> Result<Value, S
     let urls = urls(&requests, context).map_err(invalid)?;
     let (mut places, mut problems): (BTreeMap<PathBuf, Vec<usize>>, Vec<String>) = Default::default();
     for (at, request) in requests.iter().enumerate() {
-        match find(machine, context.node, request) {
+        match find(machine, context, request) {
             Ok(node) => places.entry(node).or_default().push(at),
             Err(problem) => problems.push(format!("{}: {problem}", request.shown())),
         }

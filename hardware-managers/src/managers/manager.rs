@@ -102,6 +102,12 @@ pub trait StepObserver: Sync {
         Ok(())
     }
 
+    /// The disk that an image was written to since the agent began, named as in
+    /// [`Machine::disks`](crate::Machine::disks).
+    fn deployed_disk(&self) -> Option<String> {
+        None
+    }
+
     /// Brings what is behind a URL; the step checks that it is what it should be.
     ///
     /// # Errors

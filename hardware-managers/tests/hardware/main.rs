@@ -11,6 +11,7 @@ mod dispatch;
 mod eligibility;
 mod erasing;
 mod hints;
+mod injecting;
 mod inventory;
 mod oracles;
 mod smbios;
