@@ -12,7 +12,7 @@ use tacit_tests::guest::{Disk, Fault, Firmware, Guest, Ramdisk, find_tool, run};
 use tacit_tests::stages::Stages;
 
 const MIB: u64 = 1 << 20;
-const MODULES: [&str; 4] = ["virtio_blk", "virtio_scsi", "sd_mod", "nvme"];
+const MODULES: [&str; 7] = ["virtio_blk", "virtio_scsi", "sd_mod", "nvme", "vfat", "nls_cp437", "nls_ascii"];
 /// A sector within the first MiB, which a wipe of metadata zeroes, and one that it has no reason to look at.
 const EARLY: u64 = 100;
 const MIDDLE: u64 = 10 * MIB / 512 + 77;
@@ -112,13 +112,14 @@ impl Erasure {
 
 type Check = fn(&mut Server) -> Result<()>;
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("inventory", identity),
     ("NVMe", nvme),
     ("namespaces", namespaces),
     ("health and firmware", health_and_firmware),
     ("SCSI", scsi),
     ("virtio", virtio),
+    ("file systems", file_systems),
     ("faults", faults),
     ("odd disks", odd_disks),
     ("pulled", pulled),
@@ -176,7 +177,25 @@ fn disks(at: &Path) -> Result<Vec<(&'static str, Disk)>> {
         ("MOUNTED", virtio("MOUNTED")?),
         ("SECTOR", Disk::virtio(at, "SECTOR", 512)?.used()?),
         ("EMPTY", Disk::virtio(at, "EMPTY", 0)?),
+        ("FAT", formatted(Disk::virtio(at, "FAT", SIZE)?, &[&["mkfs.vfat"]])?),
+        ("DAMAGED", damaged(Disk::virtio(at, "DAMAGED", SIZE)?, &at.join("content"))?),
     ])
+}
+
+/// Runs programs, the disk's path after their arguments.
+fn formatted(disk: Disk, programs: &[&[&str]]) -> Result<Disk> {
+    for program in programs {
+        run(Command::new(find_tool(program[0])?).args(&program[1..]).arg(disk.path()))?;
+    }
+    Ok(disk)
+}
+
+/// An ext4 that wants the kernel to panic when it finds `/etc` to be nothing that there is.
+fn damaged(disk: Disk, content: &Path) -> Result<Disk> {
+    std::fs::create_dir_all(content.join("etc"))?;
+    let content = content.to_str().context("a path in UTF-8")?;
+    let make: &[&str] = &["mke2fs", "-q", "-F", "-t", "ext4", "-e", "panic", "-d", content];
+    formatted(disk, &[make, &["debugfs", "-w", "-R", "set_inode_field /etc mode 0"]])
 }
 
 fn partitioned(disk: Disk) -> Result<Disk> {
@@ -371,6 +390,24 @@ fn faults(server: &mut Server) -> Result<()> {
         let line = format!("NOT erased: 512 bytes at offset {}", sector * 512);
         ensure!(accepted.document.to_string().contains(&line), "{:#}", accepted.document);
     }
+    Ok(())
+}
+
+/// Files of a tenant's, on a FAT and on what harms a kernel that obeys it.
+fn file_systems(server: &mut Server) -> Result<()> {
+    let mut inject = |disk: &str, path: &str| {
+        let files = json!([{"path": path, "content": "Ym9vdAo=", "partition": server.name(disk)?}]);
+        let args = json!({ "files": files });
+        server.guest.run(&format!("guest-step inject_files '{{}}' '{args}'"))
+    };
+    let damaged = inject("DAMAGED", "/etc/file")?;
+    ensure!(damaged.code == 1, "a file in a damaged folder: {damaged:#?}");
+    let written = inject("FAT", "/loader/entries/boot.conf")?;
+    ensure!(written.code == 0 && written.stdout.contains("\"proven\""), "{written:#?}");
+    let mut read = Command::new(find_tool("mcopy")?);
+    let read =
+        run(read.arg("-i").arg(server.disk("FAT")?.path()).args(["::/loader/entries/boot.conf", "-"]))?;
+    ensure!(read == b"boot\n", "{read:?}");
     Ok(())
 }
 

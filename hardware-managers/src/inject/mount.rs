@@ -10,13 +10,22 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::tree::Tree;
 
-/// File systems that systems are installed on, the first that mounts is it; and the option without which even a
-/// read-only mount writes, because it replays the journal of a system that was not shut down.
-const TYPES: [(&str, Option<&str>); 4] = [
-    ("ext4", Some("noload")),
-    ("xfs", Some("norecovery")),
-    ("btrfs", Some("rescue=nologreplay")),
-    ("vfat", None),
+/// A file system that systems are installed on.
+struct Type {
+    name: &'static str,
+    /// Against what the superblock asks the kernel to do about damage: ext4 obeys `errors=panic` in one.
+    damage: &'static str,
+    /// Without it even a read-only mount writes, because it replays the journal of a system that was not shut down.
+    untouched: &'static str,
+}
+
+/// The first that mounts is it; ext2 and ext3 are ext4, too. XFS and btrfs keep no such wish about damage: they shut
+/// themselves down.
+const TYPES: [Type; 4] = [
+    Type { name: "ext4", damage: "errors=remount-ro", untouched: "noload" },
+    Type { name: "xfs", damage: "", untouched: "norecovery" },
+    Type { name: "btrfs", damage: "", untouched: "rescue=nologreplay" },
+    Type { name: "vfat", damage: "errors=remount-ro", untouched: "" },
 ];
 /// Where a ramdisk keeps what lasts until it ends.
 const FOLDERS: [&str; 2] = ["/run", "/tmp"];
@@ -49,9 +58,13 @@ impl Mounted {
             flags |= MsFlags::MS_RDONLY;
         }
         let mut reasons = Vec::new();
-        for (kind, untouched) in TYPES {
-            let options = untouched.filter(|_| intent == Intent::Read);
-            match mount(Some(node), &mounted.at, Some(kind), flags, options) {
+        for Type { name: kind, damage, untouched } in TYPES {
+            let options = match intent {
+                Intent::Read => format!("{damage},{untouched}"),
+                Intent::Write => damage.to_owned(),
+            };
+            // Empty ones are passed over by the kernel.
+            match mount(Some(node), &mounted.at, Some(kind), flags, Some(options.as_str())) {
                 Ok(()) => {
                     // From here on dropping has something to unmount.
                     mounted.tree = Some(Tree::open(&mounted.at)?);

@@ -11,6 +11,7 @@ use ring::digest::{SHA384, digest};
 use serde_json::{Value, json};
 use tacit_model::ProgressUnit;
 
+use super::mount::{Intent, Mounted};
 use crate::machine::{Machine, Roots};
 use crate::managers::{
     GenericHardwareManager, HardwareManager as _, RemoteFile, Route, StepContext, StepError, StepFamily,
@@ -257,6 +258,22 @@ fn a_full_file_system_keeps_what_it_had() {
     assert_eq!(disk.ask(1, "cat /loader/small"), "one");
     let listed = disk.ask(1, "ls -p /loader");
     assert!(!listed.contains("tacit"), "{listed}");
+}
+
+#[test]
+fn a_superblock_does_not_decide_that_the_kernel_panics() {
+    let Some(disk) = Disk::new() else { return };
+    let partition = disk.partition(2);
+    run("tune2fs", &["-e", "panic", text(&partition)]);
+    for intent in [Intent::Read, Intent::Write] {
+        let _mounted = Mounted::new(&partition, intent).unwrap();
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let line = mounts.lines().find(|line| line.starts_with(text(&partition))).unwrap();
+        assert!(line.contains("errors=remount-ro"), "{intent:?}: {line}");
+        for option in ["nodev", "nosuid", "noexec"] {
+            assert!(line.contains(option), "{intent:?}: {line}");
+        }
+    }
 }
 
 #[test]
