@@ -41,7 +41,8 @@ impl Write for Tee {
         for line in String::from_utf8_lossy(bytes).lines() {
             self.0.push(line);
         }
-        io::stderr().write_all(bytes)?;
+        // The line is kept. A console that is gone is no fault of the work that is logged: the subscriber would panic.
+        io::stderr().write_all(bytes).unwrap_or_default();
         Ok(bytes.len())
     }
 

@@ -1,7 +1,9 @@
 //! The command line of `tacit-image`.
 
+use std::fmt::Display;
 use std::fs;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -127,14 +129,14 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
                 bridge_ca,
                 rescue,
             };
-            println!("{}", Info::Build(build::build(&request)?));
+            tell(&Info::Build(build::build(&request)?))?;
         }
         Command::Info { path, json } => {
             let info = Info::of(&path)?;
             if json {
-                println!("{:#}", serde_json::to_value(&info).expect("strings and numbers only"));
+                tell(&format!("{:#}", serde_json::to_value(&info).expect("strings and numbers only")))?;
             } else {
-                println!("{info}");
+                tell(&info)?;
             }
         }
         Command::Configure { iso, config, out } => {
@@ -143,12 +145,21 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, ImageError> {
                 serde_json::from_slice(&json).map_err(|source| ImageError::Json { path: config, source })?;
             let medium = Arc::new(MediaTemplate::open(&iso)?).medium(&config)?;
             medium.write_to(&out)?;
-            println!("{}: medium of node {}, {} bytes", out.display(), config.node_uuid, medium.len());
+            let (path, bytes) = (out.display(), medium.len());
+            tell(&format!("{path}: medium of node {}, {bytes} bytes", config.node_uuid))?;
         }
         #[cfg(feature = "disks")]
-        Command::Bmap(arguments) => println!("{}", crate::disk_image::make_map(&arguments)?),
+        Command::Bmap(arguments) => tell(&crate::disk_image::make_map(&arguments)?)?,
         #[cfg(feature = "disks")]
         Command::Write(arguments) => return Ok(crate::write::run(&arguments)),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// On standard output. A reader who had enough (`| head`) has what they wanted.
+fn tell(what: &dyn Display) -> Result<(), ImageError> {
+    match writeln!(io::stdout(), "{what}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(ImageError::io("write", Path::new("standard output"))),
+    }
 }

@@ -1,6 +1,7 @@
 //! `tacit-image`: Tacit's boot media, and disk images on disks.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
         Err(error) => {
             let causes = std::iter::successors(error.source(), |&cause| cause.source());
             let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-            eprintln!("tacit-image: {error}{causes}");
+            // Nobody reads it where standard error is gone.
+            writeln!(io::stderr(), "tacit-image: {error}{causes}").unwrap_or_default();
             ExitCode::FAILURE
         }
     }

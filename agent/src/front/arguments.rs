@@ -8,7 +8,7 @@ const EXIT_CODES: &str = "Exit codes:
   1  at least one device is not erased, or not proven to be; the others are
   2  the arguments make no sense; nothing was touched
   3  refused: a device is in use, guarded or without a method, or nobody consented; nothing was touched
-  4  stopped by ^C or SIGTERM; the output says what state each device is in";
+  4  stopped by ^C, SIGTERM or a terminal that hung up; the output says what state each device is in";
 
 /// Arguments of `tacit-agent inventory`.
 #[derive(Debug, clap::Args)]

@@ -11,8 +11,7 @@ use tacit_model::{BlockDevice, DevicePlan, PlanVerdict, ProgressUnit, Proof, Pro
 
 use super::progress::Display;
 use super::question::{NoConsent, ask};
-use super::steps::print;
-use super::{Ending, EraseArguments, interrupt, words};
+use super::{Ending, EraseArguments, interrupt, output, words};
 use crate::agent::managers;
 
 const STEP: &str = "erase_devices";
@@ -32,11 +31,11 @@ impl StepObserver for Silent {
 ///
 /// # Errors
 ///
-/// When the output cannot be written or signals cannot be watched; all that concerns devices is an [`Ending`].
+/// When signals cannot be watched; all that concerns devices is an [`Ending`], whether it can be told or not.
 pub(crate) fn erase(arguments: EraseArguments) -> Result<Ending> {
     let mut report = Report { json: arguments.json, document: json!({}) };
     let ending = run(&arguments, &mut report)?;
-    report.print()?;
+    report.print();
     Ok(ending)
 }
 
@@ -145,14 +144,14 @@ struct Report {
 impl Report {
     fn text(&self, text: &str) {
         if !self.json {
-            println!("{text}");
+            output::line(text);
         }
     }
 
     /// To people, whatever the output is.
     fn say(&mut self, text: &str) {
         self.document["message"] = text.into();
-        eprintln!("tacit-agent: {text}");
+        output::note(text);
     }
 
     fn plans(&mut self, plans: &[DevicePlan]) {
@@ -197,7 +196,11 @@ impl Report {
         }
     }
 
-    fn print(&self) -> Result<()> {
-        if self.json { print(&self.document) } else { Ok(()) }
+    fn print(&self) {
+        if self.json
+            && let Err(error) = output::document(&self.document)
+        {
+            output::note(&format!("{error:#}"));
+        }
     }
 }

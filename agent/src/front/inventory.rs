@@ -5,8 +5,7 @@ use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
 use tacit_hardware::{Collector, Machine, Roots};
 
-use super::steps::print;
-use super::{Ending, InventoryArguments};
+use super::{Ending, InventoryArguments, output};
 use crate::agent::managers;
 
 /// Prints the inventory, or what collectors find, as JSON.
@@ -19,7 +18,7 @@ pub(crate) fn inventory(arguments: InventoryArguments) -> Result<Ending> {
     let managers = managers(&machine, Weak::new(), arguments.hardware_managers.clone());
     let mut ending = show(&machine, arguments)?;
     for problem in managers.problems() {
-        eprintln!("tacit-agent: {problem}");
+        output::note(&problem);
         ending = Ending::Failed;
     }
     Ok(ending)
@@ -27,7 +26,7 @@ pub(crate) fn inventory(arguments: InventoryArguments) -> Result<Ending> {
 
 fn show(machine: &Machine, arguments: InventoryArguments) -> Result<Ending> {
     if arguments.collectors.is_empty() {
-        print(&serde_json::to_value(machine.inventory())?)?;
+        output::document(&serde_json::to_value(machine.inventory())?)?;
         return Ok(Ending::Done);
     }
     let mut collectors = Vec::new();
@@ -35,7 +34,7 @@ fn show(machine: &Machine, arguments: InventoryArguments) -> Result<Ending> {
         match Collector::from_str(name) {
             Ok(collector) => collectors.push(collector),
             Err(error) => {
-                eprintln!("tacit-agent: {error}");
+                output::note(&error.to_string());
                 return Ok(Ending::Usage);
             }
         }
@@ -52,12 +51,12 @@ fn show(machine: &Machine, arguments: InventoryArguments) -> Result<Ending> {
             Ok(other) => return Err(anyhow!("collector {collector} gives {other}")),
             Err(problems) => {
                 for problem in problems {
-                    eprintln!("tacit-agent: collector {collector}: {problem}");
+                    output::note(&format!("collector {collector}: {problem}"));
                 }
                 ending = Ending::Failed;
             }
         }
     }
-    print(&document)?;
+    output::document(&document)?;
     Ok(ending)
 }

@@ -5,6 +5,7 @@ mod ending;
 mod erase;
 mod interrupt;
 mod inventory;
+mod output;
 mod progress;
 mod question;
 mod steps;

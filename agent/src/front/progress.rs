@@ -1,7 +1,7 @@
 //! How far it is, on standard error: one line that is drawn anew on a terminal, a line now and then elsewhere.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tacit_hardware::StepObserver;
 use tacit_model::ProgressUnit;
 
+use super::output::piece;
 use super::words::size;
 
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -38,7 +39,7 @@ impl Display {
     pub(super) fn finish(&self) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.drawn {
-            eprint!("\r\x1b[K");
+            piece("\r\x1b[K");
         }
     }
 
@@ -52,11 +53,9 @@ impl Display {
         let line = line.collect::<Vec<_>>().join("   ");
         if self.live {
             state.drawn = true;
-            eprint!("\r\x1b[K{line}");
-            // A line that is not shown is no reason to stop.
-            io::stderr().flush().unwrap_or_default();
+            piece(&format!("\r\x1b[K{line}"));
         } else {
-            eprintln!("{line}");
+            piece(&format!("{line}\n"));
         }
     }
 }

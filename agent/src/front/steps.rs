@@ -1,10 +1,10 @@
 use std::sync::Weak;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::json;
 use tacit_hardware::{Machine, Roots, StepFamily};
 
-use super::{Ending, StepsArguments};
+use super::{Ending, StepsArguments, output};
 use crate::agent::managers;
 
 /// Prints all steps as JSON, by family and hardware manager.
@@ -24,12 +24,6 @@ pub(crate) fn steps(arguments: StepsArguments) -> Result<Ending> {
         document[name] = serde_json::to_value(steps)?;
     }
     document["versions"] = serde_json::to_value(managers.versions())?;
-    print(&document)?;
+    output::document(&document)?;
     Ok(Ending::Done)
-}
-
-/// On standard output, for people as well as for programs.
-pub(super) fn print(document: &Value) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(document)?);
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Short lines for who watches the console.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{self, Write};
 
 use crate::clock::uptime;
 
@@ -13,6 +13,7 @@ pub(super) fn say(message: impl AsRef<str>) {
         .open("/dev/console")
         .and_then(|mut file| file.write_all(line.as_bytes()));
     if written.is_err() {
-        eprint!("{line}");
+        // The first process must not panic.
+        io::stderr().write_all(line.as_bytes()).unwrap_or_default();
     }
 }

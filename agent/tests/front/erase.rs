@@ -1,6 +1,6 @@
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::process::{Child, ChildStderr, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -144,25 +144,84 @@ fn read_only_devices_are_refused() {
     assert!(text(&output.stdout).contains("read-only"), "{}", text(&output.stdout));
 }
 
+/// An erasure that is in the midst of its disk.
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Running {
+    /// With SIGHUP as env(1) is told by `option`.
+    fn new(option: &str, passes: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().join("disk");
+        fs::File::create(&disk).unwrap().set_len(256 << 20).unwrap();
+        let mut child = Command::new("env")
+            .args([option, env!("CARGO_BIN_EXE_tacit-agent"), "erase", "--yes", "--passes", passes])
+            .arg(&disk)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().contains("overwrite")), "it ended before it was stopped");
+        Self { child, lines, _folder: folder }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Exit code and standard output.
+    fn end(mut self) -> (Option<i32>, String) {
+        let rest: Vec<String> = self.lines.map(Result::unwrap).collect();
+        let mut shown = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
+        (self.child.wait().unwrap().code(), format!("{shown}\n{}", rest.join("\n")))
+    }
+}
+
 #[test]
 fn a_stop_is_clean_and_says_what_state_the_disk_is_in() {
+    for signals in [[Signal::SIGINT].as_slice(), &[Signal::SIGHUP, Signal::SIGHUP]] {
+        let running = Running::new("--default-signal=HUP", "100");
+        signals.iter().for_each(|signal| running.signal(*signal));
+        let (code, shown) = running.end();
+        assert_eq!(code, Some(4), "{signals:?}: {shown}");
+        assert!(shown.contains("STOPPED") && shown.contains("partly overwritten"), "{shown}");
+    }
+}
+
+#[test]
+fn who_ignores_that_a_terminal_hangs_up_is_not_stopped_by_it() {
+    let running = Running::new("--ignore-signal=HUP", "2");
+    running.signal(Signal::SIGHUP);
+    let (code, shown) = running.end();
+    assert_eq!(code, Some(0), "{shown}");
+}
+
+#[test]
+fn that_nobody_reads_is_no_reason_to_die() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    fs::File::create(&disk).unwrap().set_len(256 << 20).unwrap();
-    let mut child = agent()
-        .args(["erase", "--yes", "--passes", "100", disk.to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().contains("overwrite")), "it ended before it was stopped");
+    for more in ["--json", "--verify=sample"] {
+        let disk = disk(folder.path(), "disk", 4 * MIB);
+        let mut child = agent()
+            .args(["erase", "--yes", more, disk.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{more}");
+        assert!(fs::read(&disk).unwrap().iter().all(|byte| *byte == 0), "{more}");
+    }
+    // ^C ends the reader as well: the state of the disk is lost, but not the stop.
+    let Running { mut child, lines, _folder } = Running::new("--default-signal=HUP", "100");
+    drop((lines, child.stdout.take()));
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
-    let rest: Vec<String> = lines.map(Result::unwrap).collect();
-    let mut shown = String::new();
-    child.stdout.take().unwrap().read_to_string(&mut shown).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(4), "{shown} {rest:?}");
-    assert!(shown.contains("STOPPED") && shown.contains("partly overwritten"), "{shown}");
+    assert_eq!(child.wait().unwrap().code(), Some(4));
 }
 
 #[test]

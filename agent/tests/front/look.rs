@@ -1,6 +1,8 @@
+use std::process::Stdio;
+
 use serde_json::Value;
 
-use crate::disk::{call, text};
+use crate::disk::{agent, call, text};
 
 fn json(arguments: &[&str]) -> Value {
     let output = call(arguments);
@@ -28,6 +30,17 @@ fn the_inventory_is_one_document() {
     assert!(inventory["disks"].is_array());
     let collected = json(&["inventory", "--collector", "default"]);
     assert_eq!(collected["inventory"]["cpu"]["count"], inventory["cpu"]["count"]);
+}
+
+#[test]
+fn who_reads_no_further_is_no_failure() {
+    for arguments in [["inventory"].as_slice(), &["steps"], &["inventory", "--collector", "everything"]] {
+        let mut child =
+            agent().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        let code = if arguments.len() == 1 { 0 } else { 2 };
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{arguments:?}");
+    }
 }
 
 #[test]

@@ -9,8 +9,7 @@ use serde_json::Value;
 use super::arguments::ErasureArguments;
 use super::client::{Client, node_path};
 use super::error::CliError;
-use super::node_output::print_json;
-use super::output::{field, size, table};
+use super::output::{field, note, print, print_json, size, table};
 use crate::chain::chain;
 use crate::erasure::{CERTIFICATE, Erasures, Issued, NOT_ERASED, NotErased, page};
 use crate::pki::Signed;
@@ -29,12 +28,12 @@ pub(super) async fn run(client: &Client, arguments: &ErasureArguments, json: boo
     if let Some(path) = &arguments.html {
         let title = if all.erasures.is_empty() { "Not erased" } else { "Certificates of erasure" };
         write(path, &page(&format!("{title}: {}", arguments.node), &all))?;
-        eprintln!("{} written to {}", counts(&all), path.display());
+        note(&format!("{} written to {}", counts(&all), path.display()));
     }
     if json {
-        print_json(&answer);
+        print_json(&answer)?;
     } else if arguments.html.is_none() {
-        print!("{}", overview(&all, authority.is_some()));
+        print(&overview(&all, authority.is_some()))?;
     }
     Ok(())
 }

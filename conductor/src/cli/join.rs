@@ -11,6 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::arguments::JoinArguments;
 use super::error::CliError;
+use super::output::print;
 
 /// Where nodes listen in `burnin_network`.
 const PORT: u16 = 9000;
@@ -34,14 +35,13 @@ pub(super) async fn join(arguments: JoinArguments) -> Result<(), CliError> {
     for half in 1..=HALVES {
         let (there, back, took) = carry(one, other, Duration::from_secs(arguments.patience)).await?;
         let rate = |bytes: u64| bytes as f64 / took.as_secs_f64() / 1e6;
-        println!(
-            "half {half}: {there} bytes from {one} to {other} ({:.0} MB/s), {back} bytes back ({:.0} MB/s)",
+        print(&format!(
+            "half {half}: {there} bytes from {one} to {other} ({:.0} MB/s), {back} bytes back ({:.0} MB/s)\n",
             rate(there),
             rate(back)
-        );
+        ))?;
     }
-    println!("both halves were carried; whether they were intact is what the nodes' steps say");
-    Ok(())
+    print("both halves were carried; whether they were intact is what the nodes' steps say\n")
 }
 
 /// Bytes of one half in both directions, and how long it took.

@@ -8,9 +8,8 @@ use super::arguments::{CreateArguments, DeployArguments, NodeCommand, Power, Swi
 use super::client::{Client, node_path};
 use super::error::CliError;
 use super::follow::{Goal, cursor, follow, stay};
-use super::node_output::{self, print_json};
-use super::output::field;
-use super::{assignments, erasure, node_change};
+use super::output::{field, note, print, print_json};
+use super::{assignments, erasure, node_change, node_output};
 
 pub(super) async fn run(client: &Client, command: NodeCommand, json: bool) -> Result<(), CliError> {
     match command {
@@ -20,17 +19,14 @@ pub(super) async fn run(client: &Client, command: NodeCommand, json: bool) -> Re
             let nodes = client.all(&format!("/v1/nodes{}", filter.unwrap_or_default()), "nodes").await?;
             output(json, &nodes.into(), |nodes| {
                 node_output::list(nodes.as_array().map_or(&[], Vec::as_slice))
-            });
-            Ok(())
+            })
         }
         NodeCommand::Show { node } => {
-            output(json, &client.get(&node_path(&node, "")).await?, node_output::show);
-            Ok(())
+            output(json, &client.get(&node_path(&node, "")).await?, node_output::show)
         }
         NodeCommand::Set(arguments) => {
             let node = client.patch(&node_path(&arguments.node, ""), &node_change::set(&arguments)?).await?;
-            output(json, &node, |node| format!("{} changed\n", title(node)));
-            Ok(())
+            output(json, &node, |node| format!("{} changed\n", title(node)))
         }
         NodeCommand::Manage(verb) => simple(client, &verb, "manage", Goal::State("manageable"), json).await,
         NodeCommand::Inspect(verb) => simple(client, &verb, "inspect", Goal::State("manageable"), json).await,
@@ -56,19 +52,17 @@ pub(super) async fn run(client: &Client, command: NodeCommand, json: bool) -> Re
             let entries = client.all(&node_path(&node, "/history?detail=true"), "history").await?;
             output(json, &entries.into(), |list| {
                 node_output::history(list.as_array().map_or(&[], Vec::as_slice))
-            });
-            Ok(())
+            })
         }
         NodeCommand::Erasure(arguments) => erasure::run(client, &arguments, json).await,
         NodeCommand::Inventory { node } => {
-            output(json, &client.get(&node_path(&node, "/inventory")).await?, node_output::inventory);
-            Ok(())
+            output(json, &client.get(&node_path(&node, "/inventory")).await?, node_output::inventory)
         }
         NodeCommand::Validate { node } => validate(client, &node, json).await,
         NodeCommand::Delete { nodes } => {
             for node in nodes {
                 client.delete(&node_path(&node, "")).await?;
-                eprintln!("{node} deleted");
+                note(&format!("{node} deleted"));
             }
             Ok(())
         }
@@ -77,18 +71,13 @@ pub(super) async fn run(client: &Client, command: NodeCommand, json: bool) -> Re
             let record = follow(client, &node, 0, Goal::Rest, None).await?;
             output(json, &record, |record| {
                 format!("{} is {}\n", title(record), field(record, "provision_state"))
-            });
-            Ok(())
+            })
         }
     }
 }
 
-fn output(json: bool, value: &Value, text: impl FnOnce(&Value) -> String) {
-    if json {
-        print_json(value);
-    } else {
-        print!("{}", text(value));
-    }
+fn output(json: bool, value: &Value, text: impl FnOnce(&Value) -> String) -> Result<(), CliError> {
+    if json { print_json(value) } else { print(&text(value)) }
 }
 
 /// The name of a node, or its UUID.
@@ -107,8 +96,7 @@ async fn create(client: &Client, arguments: &CreateArguments, json: bool) -> Res
             return Err(error);
         }
     }
-    output(json, &node, |node| format!("{} created: {uuid}\n", title(node)));
-    Ok(())
+    output(json, &node, |node| format!("{} created: {uuid}\n", title(node)))
 }
 
 async fn simple(
@@ -131,21 +119,11 @@ async fn verb(
     let node = &arguments.node;
     let after = cursor(client, node).await?;
     client.put(&node_path(node, "/states/provision"), body).await?;
-    match arguments.wait {
-        Some(seconds) => {
-            let record = follow(client, node, after, goal, Some(Duration::from_secs(seconds))).await?;
-            output(json, &record, |record| {
-                format!("{} is {}\n", title(record), field(record, "provision_state"))
-            });
-        }
-        None => {
-            let record = client.get(&node_path(node, "")).await?;
-            output(json, &record, |record| {
-                format!("{} is {}\n", title(record), field(record, "provision_state"))
-            });
-        }
-    }
-    Ok(())
+    let record = match arguments.wait {
+        Some(seconds) => follow(client, node, after, goal, Some(Duration::from_secs(seconds))).await?,
+        None => client.get(&node_path(node, "")).await?,
+    };
+    output(json, &record, |record| format!("{} is {}\n", title(record), field(record, "provision_state")))
 }
 
 async fn deploy(client: &Client, arguments: &DeployArguments, json: bool) -> Result<(), CliError> {
@@ -198,7 +176,7 @@ async fn power(
     if let Some(seconds) = wait {
         let record =
             follow(client, node, after, Goal::Power(goal), Some(Duration::from_secs(seconds))).await?;
-        output(json, &record, |record| format!("{}: {}\n", title(record), field(record, "power_state")));
+        output(json, &record, |record| format!("{}: {}\n", title(record), field(record, "power_state")))?;
     }
     Ok(())
 }
@@ -206,6 +184,6 @@ async fn power(
 async fn validate(client: &Client, node: &str, json: bool) -> Result<(), CliError> {
     let results = client.get(&node_path(node, "/validate")).await?;
     let (text, good) = node_output::validation(&results);
-    output(json, &results, |_| text);
+    output(json, &results, |_| text)?;
     if good { Ok(()) } else { Err(CliError::Failed(format!("{node} is not ready to be deployed"))) }
 }

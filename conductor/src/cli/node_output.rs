@@ -4,10 +4,6 @@ use serde_json::Value;
 
 use super::output::{duration, field, pairs, plain, size, table};
 
-pub(super) fn print_json(value: &Value) {
-    println!("{value:#}");
-}
-
 pub(super) fn list(nodes: &[Value]) -> String {
     let row = |node: &Value| {
         let maintenance = node.get("maintenance").and_then(Value::as_bool).unwrap_or(false);

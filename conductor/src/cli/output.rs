@@ -1,6 +1,40 @@
 //! Tables, sizes and durations for people.
 
+use std::io::{self, ErrorKind, Write};
+
 use serde_json::Value;
+
+use super::error::CliError;
+
+/// The result, on standard output.
+///
+/// # Errors
+///
+/// When it cannot be written. A reader who had enough (`| head -1`) has what they wanted.
+pub(super) fn print(text: &str) -> Result<(), CliError> {
+    let mut screen = io::stdout().lock();
+    match screen.write_all(text.as_bytes()).and_then(|()| screen.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|source| CliError::Local {
+            what: "cannot write to standard output".to_owned(),
+            source: source.into(),
+        }),
+    }
+}
+
+/// A JSON value for programs.
+///
+/// # Errors
+///
+/// As of [`print`].
+pub(super) fn print_json(value: &Value) -> Result<(), CliError> {
+    print(&format!("{value:#}\n"))
+}
+
+/// A line on standard error. That nobody reads it ends nothing.
+pub(super) fn note(text: &str) {
+    writeln!(io::stderr(), "{text}").unwrap_or_default();
+}
 
 /// Rows under headings, columns aligned, two blanks between them.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {

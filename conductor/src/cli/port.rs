@@ -5,17 +5,16 @@ use serde_json::json;
 use super::arguments::PortCommand;
 use super::client::{Client, node_path};
 use super::error::CliError;
-use super::node_output::print_json;
-use super::output::{field, table};
+use super::output::{field, print, print_json, table};
 
 pub(super) async fn run(client: &Client, command: PortCommand, json: bool) -> Result<(), CliError> {
     match command {
         PortCommand::Create { mac, node } => {
             let port = client.post("/v1/ports", &json!({"address": mac, "node_ident": node})).await?;
             if json {
-                print_json(&port);
+                print_json(&port)?;
             } else {
-                println!("port {} created: {}", field(&port, "uuid"), field(&port, "address"));
+                print(&format!("port {} created: {}\n", field(&port, "uuid"), field(&port, "address")))?;
             }
         }
         PortCommand::List { node } => {
@@ -25,17 +24,16 @@ pub(super) async fn run(client: &Client, command: PortCommand, json: bool) -> Re
             };
             let ports = client.all(&path, "ports").await?;
             if json {
-                print_json(&ports.into());
-                return Ok(());
+                return print_json(&ports.into());
             }
             let columns = ["uuid", "address", "node_uuid", "pxe_enabled"];
             let rows: Vec<_> = ports.iter().map(|port| columns.map(|c| field(port, c)).to_vec()).collect();
-            print!("{}", table(&["UUID", "ADDRESS", "NODE", "PXE"], &rows));
+            print(&table(&["UUID", "ADDRESS", "NODE", "PXE"], &rows))?;
         }
         PortCommand::Delete { ports } => {
             for port in ports {
                 client.delete(&format!("/v1/ports/{}", port.replace('/', "%2F"))).await?;
-                println!("port {port} deleted");
+                print(&format!("port {port} deleted\n"))?;
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tacit_protocol::v2::{Progress, ProgressUnit};
 
-use super::output::{duration, size};
+use super::output::{duration, note, size};
 use crate::flows::NodeEvent;
 
 /// How often plain output repeats progress.
@@ -80,7 +80,7 @@ impl Display {
     pub(super) fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => note(text),
         }
     }
 

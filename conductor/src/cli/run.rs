@@ -8,6 +8,7 @@ use clap::Parser;
 use super::arguments::{Arguments, Command};
 use super::client::Client;
 use super::error::CliError;
+use super::output::note;
 use super::{bridge, join, node, port, serve};
 
 /// Runs the program: parses the arguments of this process, prints errors, gives the exit status: 0 as wanted, 1
@@ -17,14 +18,14 @@ pub fn run() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("tacit: cannot start: {error}");
+            note(&format!("tacit: cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
     match runtime.block_on(dispatch(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tacit: {}", with_causes(&error));
+            note(&format!("tacit: {}", with_causes(&error)));
             ExitCode::from(error.exit_code())
         }
     }

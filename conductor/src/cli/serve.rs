@@ -51,7 +51,13 @@ pub(super) async fn serve(arguments: ServeArguments) -> anyhow::Result<()> {
 pub(super) fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr)
+        // It would panic where nobody reads the log any more, in the midst of a flow.
+        .log_internal_errors(false)
+        .init();
 }
 
 /// Makes the directory of the conductor's secrets for its own user alone.

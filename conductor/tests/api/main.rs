@@ -6,6 +6,7 @@ mod engine;
 mod lists;
 mod nodes;
 mod patches;
+mod pipe;
 mod recorded;
 mod site;
 mod verbs;

@@ -49,12 +49,16 @@ impl Site {
         Self { app: router(state), store, engine }
     }
 
+    pub(crate) fn app(&self) -> Router {
+        self.app.clone()
+    }
+
     pub(crate) async fn ask(&self, method: &str, path: &str, version: Option<&str>, body: Body) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:6385");
         if let Some(version) = version {
             request = request.header("X-OpenStack-Ironic-API-Version", version);
         }
-        let response = self.app.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let response = self.app().oneshot(request.body(body).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };

@@ -35,7 +35,7 @@ pub fn run(arguments: &WriteArguments) -> ExitCode {
                     "seconds": start.elapsed().as_secs_f64(),
                 }));
             } else {
-                eprintln!("tacit-image: {}", error.chain());
+                line(io::stderr(), &format!("tacit-image: {}", error.chain()));
             }
             error.exit_code()
         }
@@ -94,20 +94,22 @@ fn tell(arguments: &WriteArguments, written: &Written, took: Duration) {
     }
     let device = arguments.device.display();
     if written.unchanged {
-        println!("{device}: held the image already, and it is verified");
+        line(io::stdout(), &format!("{device}: held the image already, and it is verified"));
     } else {
         let rate = (written.target_bytes as f64 / seconds.max(0.001)) as u64;
-        println!(
-            "{device}: image of {} written and verified in {seconds:.1} s ({}/s), {} fetched",
-            BinaryBytes(written.target_bytes),
-            BinaryBytes(rate),
-            BinaryBytes(written.source_bytes),
-        );
+        let [target, rate, source] = [written.target_bytes, rate, written.source_bytes].map(BinaryBytes);
+        let how = format!("written and verified in {seconds:.1} s ({rate}/s), {source} fetched");
+        line(io::stdout(), &format!("{device}: image of {target} {how}"));
     }
     if let Some(drive) = &written.config_drive {
-        println!("{device}: the config drive is partition {}", drive.number);
+        line(io::stdout(), &format!("{device}: the config drive is partition {}", drive.number));
     }
     if let Some(why) = &written.rescan_failed {
-        eprintln!("tacit-image: the kernel still sees the old partitions: {why}");
+        line(io::stderr(), &format!("tacit-image: the kernel still sees the old partitions: {why}"));
     }
+}
+
+/// To people. That nobody reads it changes nothing on the disk, and not the exit code.
+fn line(mut screen: impl Write, text: &str) {
+    writeln!(screen, "{text}").unwrap_or_default();
 }
