@@ -179,7 +179,8 @@ pub enum EventKind {
     LendWanted,
 }
 
-/// How far a step is. At most four a second.
+/// How far a step is. On the average at most four a second, of all devices together; the last of each stage on each device
+/// comes at the latest before the operation's end.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {

@@ -73,7 +73,14 @@ impl JobContext {
     /// Tells how far the operation is; throttled here.
     pub fn progress(&self, progress: Progress) {
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(progress) = meter.update(Instant::now(), progress) {
+        for progress in meter.update(Instant::now(), progress) {
+            self.events.push(Some(&self.id), EventKind::Progress(progress));
+        }
+    }
+
+    /// Tells the last words that were held back: the operation is about to end.
+    pub(super) fn progress_ends(&self) {
+        for progress in self.meter.lock().unwrap_or_else(PoisonError::into_inner).rest() {
             self.events.push(Some(&self.id), EventKind::Progress(progress));
         }
     }

@@ -178,6 +178,7 @@ impl Jobs {
             Err(CommandError::execution(text).with_disk(disk))
         });
         let outcome = outcome.map_err(|error| context.refusal().unwrap_or(error));
+        context.progress_ends();
         self.end(context.id(), outcome, name_if_failed);
     }
 
