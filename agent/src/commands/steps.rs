@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use tacit_hardware::{RemoteFile, StepContext, StepError, StepFamily, StepObserver};
+use tacit_model::Proof;
 use tacit_protocol::error::DiskState;
 use tacit_protocol::v2::{Progress, ProgressUnit};
 
@@ -174,6 +175,10 @@ impl StepObserver for Observer<'_> {
         self.call.job.touch_disk().map_err(|failure| self.tell(failure))
     }
 
+    fn device_done(&self, proof: &Proof) {
+        self.call.job.keep_proof(proof);
+    }
+
     fn deployed_disk(&self) -> Option<String> {
         self.call.agent.deployed().map(|deployed| deployed.device)
     }
@@ -186,7 +191,7 @@ impl StepObserver for Observer<'_> {
 #[cfg(test)]
 mod tests {
     use tacit_hardware::DeviceFailure;
-    use tacit_model::{Proof, ProofResult};
+    use tacit_model::ProofResult;
 
     use super::*;
 

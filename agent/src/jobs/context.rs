@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
+use tacit_model::Proof;
 use tacit_protocol::v2::{EventKind, Progress};
 
 use super::record::bare_name;
@@ -105,6 +106,13 @@ impl JobContext {
     /// Whether a disk was touched so far.
     pub fn has_touched_disk(&self) -> bool {
         matches!(self.touched.get(), Some(Ok(())))
+    }
+
+    /// Keeps what became of a device, for the case that nobody lives to tell it at the operation's end.
+    pub fn keep_proof(&self, proof: &Proof) {
+        if let Some(jobs) = self.jobs.upgrade() {
+            jobs.keep_proof(&self.id, proof);
+        }
     }
 
     /// Why no disk could be touched.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tacit_model::Proof;
 use tacit_protocol::error::OperationError;
 use tacit_protocol::v1::{Command, CommandStatus};
 use tacit_protocol::v2::{Operation, OperationState};
@@ -35,6 +36,9 @@ pub struct Record {
     pub finished_at: Option<f64>,
     /// Set just before the first byte is written to a disk.
     pub disk_touched: bool,
+    /// What became of the devices that are done, while the operation runs: its result or error has them afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proofs: Vec<Proof>,
 }
 
 impl Record {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
+use tacit_model::Proof;
 use tacit_protocol::error::{DiskState, OperationError};
 use tacit_protocol::v2::{EventKind, OperationState};
 use tokio::sync::watch;
@@ -57,6 +58,15 @@ struct Running {
     cancel: Arc<AtomicBool>,
 }
 
+impl State {
+    /// The record of the operation that runs, if it is this one.
+    fn running(&mut self, id: &str) -> Option<&mut Record> {
+        // By place: an id is unique within its front only.
+        let index = self.running.as_ref()?.index;
+        Some(&mut self.records[index]).filter(|record| record.id == id)
+    }
+}
+
 /// All operations of this boot.
 pub struct Jobs {
     state: Mutex<State>,
@@ -87,7 +97,8 @@ impl Jobs {
                 .error;
             tracing::warn!(operation = record.id, command = record.command, "interrupted by a restart");
             record.state = OperationState::Failed;
-            record.error = Some(failure.clone());
+            record.error =
+                Some(OperationError { proofs: std::mem::take(&mut record.proofs), ..failure.clone() });
             record.finished_at = Some(unix_time());
             let kind = EventKind::Finished { state: OperationState::Failed, error: Some(failure) };
             events.push(Some(&record.id), kind);
@@ -151,6 +162,7 @@ impl Jobs {
             started_at: unix_time(),
             finished_at: None,
             disk_touched: false,
+            proofs: Vec::new(),
         });
         state.running = Some(Running { index: state.records.len() - 1, cancel });
         let journalled = self.save_before(&state);
@@ -192,6 +204,7 @@ impl Jobs {
         let Some(Running { index, .. }) = state.running.take() else { return };
         let record = &mut state.records[index];
         debug_assert_eq!(record.id, id);
+        let kept = std::mem::take(&mut record.proofs);
         match outcome {
             Ok(result) => {
                 record.state = OperationState::Succeeded;
@@ -202,7 +215,12 @@ impl Jobs {
                 record.state = error.state();
                 record.version_mismatch = error.ending == Ending::VersionMismatch;
                 tracing::error!(operation = id, command = record.command, "{error}");
-                record.error = Some(error.error);
+                let mut error = error.error;
+                if error.proofs.is_empty() {
+                    // What fails as a whole says nothing of the devices that were done before.
+                    error.proofs = kept;
+                }
+                record.error = Some(error);
             }
         }
         if let (Some(name), Some(_)) = (name_if_failed, &record.error) {
@@ -220,13 +238,18 @@ impl Jobs {
 
     pub(super) fn mark_disk_touched(&self, id: &str) -> Result<(), CommandError> {
         let mut state = self.lock();
-        // By place: an id is unique within its front only.
-        let Some(index) = state.running.as_ref().map(|running| running.index) else { return Ok(()) };
-        if state.records[index].id != id {
-            return Ok(());
-        }
-        state.records[index].disk_touched = true;
+        let Some(record) = state.running(id) else { return Ok(()) };
+        record.disk_touched = true;
         self.save_before(&state)
+    }
+
+    /// Keeps what became of a device; the last word about it counts.
+    pub(super) fn keep_proof(&self, id: &str, proof: &Proof) {
+        let mut state = self.lock();
+        let Some(record) = state.running(id) else { return };
+        record.proofs.retain(|other| other.device != proof.device);
+        record.proofs.push(proof.clone());
+        self.save(&state);
     }
 
     /// Asks a running operation to stop. One that is over stays as it is.
@@ -373,9 +396,11 @@ mod tests {
         let context = running(&jobs, "a");
         jobs.run(&context, None, |job| {
             job.touch_disk().unwrap();
+            job.keep_proof(&Proof::default());
             panic!("boom")
         });
-        assert_eq!(jobs.get(Front::V2, "a").unwrap().error.unwrap().disk, DiskState::NotBootable);
+        let error = jobs.get(Front::V2, "a").unwrap().error.unwrap();
+        assert_eq!((error.disk, error.proofs.len()), (DiskState::NotBootable, 1));
     }
 
     #[test]
@@ -407,8 +432,19 @@ mod tests {
 
         let context = running(&before, "b");
         context.touch_disk().unwrap();
-        let after = jobs(directory.path());
-        assert_eq!(after.get(Front::V2, "b").unwrap().error.unwrap().disk, DiskState::NotBootable);
+        for (device, text) in [("/dev/sda", "first"), ("/dev/sdb", "only"), ("/dev/sda", "last")] {
+            context.keep_proof(&Proof { device: device.into(), method: text.into(), ..Proof::default() });
+        }
+        let log = Arc::new(EventLog::new("boot".into()));
+        let after = Jobs::resume(Journal::new(directory.path(), "boot").unwrap(), log.clone());
+        let error = after.get(Front::V2, "b").unwrap().error.unwrap();
+        assert_eq!(error.disk, DiskState::NotBootable);
+        let proofs: Vec<_> = error.proofs.iter().map(|proof| (&*proof.device, &*proof.method)).collect();
+        assert_eq!(proofs, [("/dev/sdb", "only"), ("/dev/sda", "last")]);
+        let told = log.page(0).events.into_iter().map(|event| event.kind).collect::<Vec<_>>();
+        assert!(
+            matches!(&told[..], [EventKind::Finished { error: Some(error), .. }] if error.proofs.is_empty())
+        );
         assert_eq!(after.list(Front::V2).len(), 2);
         assert!(after.list(Front::V1).is_empty());
     }

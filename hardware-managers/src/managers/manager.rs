@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tacit_model::{ProgressUnit, Step};
+use tacit_model::{ProgressUnit, Proof, Step};
 
 use super::devices::{DeviceAnswer, DeviceKind, InventoryPart};
 use super::error::StepError;
@@ -101,6 +101,10 @@ pub trait StepObserver: Sync {
     fn about_to_write(&self) -> Result<(), StepError> {
         Ok(())
     }
+
+    /// Told what became of a device as soon as that is known, by steps that take long: the step may not live to return
+    /// it.
+    fn device_done(&self, _proof: &Proof) {}
 
     /// The disk that an image was written to since the agent began, named as in
     /// [`Machine::disks`](crate::Machine::disks).
