@@ -78,7 +78,7 @@ mod tests {
                 OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
             file.set_len(size).unwrap();
             if formatted {
-                format_volume(&mut &file, FormatVolumeOptions::new().volume_label(*LABEL)).unwrap();
+                format_volume(&file, FormatVolumeOptions::new().volume_label(*LABEL)).unwrap();
             } else {
                 file.write_all_at(LABEL, 0x2b).unwrap();
             }
