@@ -54,12 +54,14 @@ pub(in super::super) fn run(machine: &Machine, context: &StepContext<'_>) -> Res
     update(&request, &disks, &fetch, &reach, context.observer)
 }
 
+/// What stands against changing the drive, of which a disk is a namespace.
+type Against = Arc<dyn Fn(&BlockDevice) -> Vec<String> + Send + Sync>;
+
 /// How drives are reached.
 #[derive(Clone)]
 struct Reach {
     open: Open,
-    /// What stands against changing the drive, of which a disk is a namespace.
-    against: Arc<dyn Fn(&BlockDevice) -> Vec<String> + Send + Sync>,
+    against: Against,
     /// How long a drive may be silent.
     silence: Duration,
 }
