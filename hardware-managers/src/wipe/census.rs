@@ -2,24 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
-use tacit_blockdev::{Access, Device, Error};
 use tacit_model::{BlockDevice, DevicePlan, EraseStandard, PlanVerdict, PlannedMethod};
 
-use super::arrays::{self, Arrays, Fate, Member};
-use super::guard::{Finding, FindingKind, protected_content, reserved, verdict};
+use super::arrays::{self, Array, Arrays, Fate};
+use super::forbidden::guards_shared;
+use super::guard::{Finding, FindingKind, protected_content, verdict};
+use super::kept::listed;
+use super::look::{Look, Looker};
 use super::plan::Plan;
-use super::probe::Follow;
+use super::same;
 use super::skip::SkipList;
-use super::stack::{Block, BlockGraph, Kind, held, obstacle};
-use super::{lanes, media};
+use super::stack::{BlockGraph, Kind, held, obstacle};
+use crate::ask::{SILENCE, ask_all};
 use crate::chain::chain;
-use crate::machine::{Machine, is_virtual_medium, read_flag};
-use crate::managers::StepError;
-
-/// Of a disk without any sector.
-const NO_SIZE: &str = "reports no size, as drives do that have failed";
+use crate::machine::Machine;
+use crate::managers::{StepError, StepObserver};
+use crate::raid;
 
 /// One disk, looked at.
 #[derive(Debug)]
@@ -27,17 +29,25 @@ pub(super) struct Subject {
     pub(super) disk: BlockDevice,
     pub(super) path: PathBuf,
     pub(super) findings: Vec<Finding>,
+    /// What keeps out a device that it stands on.
+    below: Vec<Finding>,
     /// `None` where it could not be read, or need not be.
     pub(super) plan: Option<Plan>,
     /// What stands on it and is stopped first, from the top down.
     pub(super) above: Vec<String>,
     /// Whether it is made of other devices: an array, a multipath or bcache device.
     pub(super) is_built: bool,
+    /// As the kernel showed it.
+    seen: Option<BlockDevice>,
 }
 
 impl Subject {
     pub(super) fn verdict(&self) -> PlanVerdict {
-        verdict(&self.findings)
+        verdict(&self.all())
+    }
+
+    fn all(&self) -> Vec<Finding> {
+        [self.findings.as_slice(), &self.below].concat()
     }
 
     /// The name that the kernel has for it.
@@ -48,14 +58,14 @@ impl Subject {
     /// Why it is left alone.
     pub(super) fn reason(&self) -> String {
         let wanted = self.verdict();
-        let reasons = self.findings.iter().filter(|finding| finding.kind.verdict() == wanted);
-        reasons.map(|finding| finding.reason.as_str()).collect::<Vec<_>>().join("; ")
+        let reasons = self.all().into_iter().filter(|finding| finding.kind.verdict() == wanted);
+        reasons.map(|finding| finding.reason).collect::<Vec<_>>().join("; ")
     }
 
     /// What would be done, and why.
     pub(super) fn device_plan(&self) -> DevicePlan {
         let verdict = self.verdict();
-        let mut reasons: Vec<String> = self.findings.iter().map(|finding| finding.reason.clone()).collect();
+        let mut reasons: Vec<String> = self.all().into_iter().map(|finding| finding.reason).collect();
         let mut methods = Vec::new();
         if let (PlanVerdict::Erase, Some(plan)) = (verdict, &self.plan) {
             reasons.extend(self.above.iter().map(|holder| format!("{holder} is stopped first")));
@@ -83,30 +93,53 @@ impl Subject {
 #[derive(Debug)]
 pub(super) struct Census {
     pub(super) subjects: Vec<Subject>,
+    skip: SkipList,
 }
 
-/// What one look at one disk yields.
-type Look = (Vec<Finding>, Option<Plan>, Vec<Member>);
-
 impl Census {
-    /// Reads every disk, several at a time. Nothing is written, and nothing is opened for writing.
+    /// Reads all disks at the same time. Nothing is written, and nothing is opened for writing.
     ///
     /// # Errors
     ///
-    /// [`StepError::InvalidParameter`] for a skip list that cannot be understood.
-    pub(super) fn take(machine: &Machine, node: &Value) -> Result<Self, StepError> {
+    /// [`StepError::InvalidParameter`] for a skip list that cannot be understood, [`StepError::Cancelled`].
+    pub(super) fn take(
+        machine: &Machine,
+        node: &Value,
+        observer: &dyn StepObserver,
+    ) -> Result<Self, StepError> {
+        Self::take_within(SILENCE, machine, node, observer)
+    }
+
+    /// Waits for no disk longer than that.
+    fn take_within(
+        silence: Duration,
+        machine: &Machine,
+        node: &Value,
+        observer: &dyn StepObserver,
+    ) -> Result<Self, StepError> {
         let skip = SkipList::from_node(node).map_err(|error| StepError::InvalidParameter {
             parameter: "properties.skip_block_devices".to_owned(),
             problem: error.to_string(),
         })?;
-        let graph = BlockGraph::read(machine.roots());
+        raid::start(machine, node);
+        let graph = Arc::new(BlockGraph::read(machine.roots()));
         let mut disks = machine.disks();
         // Drives that have failed are in no list of disks, and are not clean.
         disks.extend(machine.disks_without_size());
-        let looks = lanes::each(&disks, |disk| look(machine, &graph, disk, &skip));
+        let looker = Looker {
+            machine: machine.clone(),
+            graph: graph.clone(),
+            skip: skip.clone(),
+            guarded: guards_shared(node),
+        };
+        let silent = looker.clone();
+        let looks = ask_all(&disks, silence, &|| observer.cancelled(), move |disk| looker.look(disk))
+            .ok_or(StepError::Cancelled { done: 0, total: disks.len() })?;
         let mut members = Vec::new();
         let mut subjects: Vec<Subject> = Vec::with_capacity(disks.len());
-        for (disk, (mut findings, plan, found)) in disks.into_iter().zip(looks) {
+        for (disk, look) in disks.into_iter().zip(looks) {
+            let look = look.unwrap_or_else(|problem| silent.not_read(&disk, problem));
+            let Look { mut findings, plan, members: found, seen } = look;
             members.extend(found);
             let block = graph.get(&disk.name);
             let is_built = block.is_some_and(|block| graph.slaves(block).next().is_some());
@@ -117,63 +150,86 @@ impl Census {
             subjects.push(Subject {
                 path: machine.device_node(&disk.name),
                 findings,
+                below: Vec::new(),
                 plan,
                 above: held(&graph, &disk.name),
                 is_built,
+                seen,
                 disk,
             });
         }
-        let arrays = Arrays::new(members, &skip, arrays::configured(node));
+        let arrays = Arrays::new(members, &skip, arrays::has_software_raid(node));
+        let names: BTreeSet<String> = subjects.iter().map(|subject| subject.disk.name.clone()).collect();
         for subject in &mut subjects {
-            subject.findings.extend(kept(subject, &arrays, &graph));
+            subject.findings.extend(kept(subject, &arrays, &graph, &names));
         }
         subjects.sort_by_key(|subject| (!subject.is_built, subject.above.len()));
-        let mut census = Self { subjects };
-        census.heed_what_is_below(&graph);
-        census.find_obstacles(machine, &graph);
+        let mut census = Self { subjects, skip };
+        // What stands on a disk may stand on others, too, and those may have to be left alone: until nothing changes.
+        loop {
+            census.heed_what_is_below(&graph);
+            if census.find_obstacles(machine, &graph) == 0 {
+                break;
+            }
+        }
         Ok(census)
     }
 
     /// What is written to an array is written to its disks: what keeps one of these out, keeps the array out. That a
     /// disk stays because an array on it does is no such reason.
     fn heed_what_is_below(&mut self, graph: &BlockGraph) {
-        let mut heeded: Vec<(usize, Finding)> = Vec::new();
-        for (at, subject) in self.subjects.iter().enumerate().filter(|(_, subject)| subject.is_built) {
-            let below = graph.get(&subject.disk.name).map(|block| graph.below(block)).unwrap_or_default();
+        let below = |subject: &Subject| {
+            let block = graph.get(&subject.disk.name).filter(|_| subject.is_built);
+            let below = block.map(|block| graph.below(block)).unwrap_or_default();
             let lower = self.subjects.iter().filter(|lower| below.contains(lower.kernel_name().as_str()));
-            for lower in lower {
+            let heeded = lower.flat_map(|lower| {
                 let keeps = |finding: &&Finding| lower.is_built || finding.kind != FindingKind::Array;
-                heeded.extend(lower.findings.iter().filter(keeps).map(|finding| {
+                lower.findings.iter().filter(keeps).map(|finding| {
                     let reason = format!("stands on {}: {}", lower.disk.name, finding.reason);
-                    (at, Finding::new(finding.kind, reason))
-                }));
-            }
-        }
-        for (at, finding) in heeded {
-            self.subjects[at].findings.push(finding);
+                    Finding::new(finding.kind, reason)
+                })
+            });
+            heeded.collect()
+        };
+        let heeded: Vec<Vec<Finding>> = self.subjects.iter().map(below).collect();
+        for (subject, heeded) in self.subjects.iter_mut().zip(heeded) {
+            subject.below = heeded;
         }
     }
 
-    /// What stands on a disk may stand on others, too, and those may have to be left alone: until nothing changes.
-    fn find_obstacles(&mut self, machine: &Machine, graph: &BlockGraph) {
-        loop {
-            let erased = self.erased();
-            let may_stop = |name: &str| erased.contains(name);
-            let found = self
-                .subjects
-                .iter_mut()
-                .filter(|subject| subject.verdict() == PlanVerdict::Erase)
-                .filter_map(|subject| {
-                    let error = obstacle(machine.roots(), graph, &subject.disk.name, &may_stop).err()?;
-                    Some((subject, error))
-                })
-                .map(|(subject, error)| {
-                    subject.findings.push(Finding::new(FindingKind::InUse, chain(&error)));
-                })
-                .count();
-            if found == 0 {
-                break;
-            }
+    /// What keeps disks from being freed; how many have something that was not known before.
+    fn find_obstacles(&mut self, machine: &Machine, graph: &BlockGraph) -> usize {
+        let erased = self.erased();
+        let may_stop = |name: &str| erased.contains(name);
+        let found = self
+            .subjects
+            .iter_mut()
+            .filter(|subject| subject.verdict() == PlanVerdict::Erase)
+            .filter_map(|subject| {
+                let error = obstacle(machine.roots(), graph, &subject.disk.name, &may_stop).err()?;
+                Some((subject, error))
+            })
+            .map(|(subject, error)| {
+                subject.findings.push(Finding::new(FindingKind::InUse, chain(&error)));
+            });
+        found.count()
+    }
+
+    /// Whether a name still stands for the drive that was looked at, and the skip list does not name it by now.
+    ///
+    /// # Errors
+    ///
+    /// What has changed, in words.
+    pub(super) fn still_holds(&self, machine: &Machine, subject: &Subject) -> Result<(), String> {
+        let name = &subject.disk.name;
+        let Some(before) = &subject.seen else { return Ok(()) };
+        let now = same::seen(machine, name);
+        if let Some(difference) = same::difference(before, now.as_ref()) {
+            return Err(format!("{name} is not what was looked at: {difference}"));
+        }
+        match now.filter(|now| listed(machine, &self.skip, now)) {
+            Some(_) => Err(format!("{name} is named by skip_block_devices by now")),
+            None => Ok(()),
         }
     }
 
@@ -203,15 +259,28 @@ impl Census {
 }
 
 /// Whether the disk is an array that stays as it is, or is a part of one that stays.
-fn kept(subject: &Subject, arrays: &Arrays, graph: &BlockGraph) -> Option<Finding> {
+fn kept(subject: &Subject, arrays: &Arrays, graph: &BlockGraph, names: &BTreeSet<String>) -> Option<Finding> {
     let block = graph.get(&subject.disk.name);
     if let Some(block) = block.filter(|block| block.kind == Kind::Array) {
         let array = arrays.running(graph, block).filter(|array| array.fate == Fate::Keep)?;
-        return Some(Finding::new(FindingKind::Array, format!("{} is kept", array.title())));
+        return Some(doubt(array).unwrap_or_else(|| {
+            Finding::new(FindingKind::Array, format!("{} is kept: its content stays", array.title()))
+        }));
+    }
+    if let Some(array) = arrays.out_of_reach_on(&subject.disk.name, graph, names) {
+        let reason = format!(
+            "a member of {}, which stays and whose content cannot be wiped: it does not run, or is none of this \
+             machine's disks. delete_configuration removes it",
+            array.title()
+        );
+        return Some(Finding::new(FindingKind::Unreadable, reason));
     }
     let array = arrays.staying_on(&subject.disk.name)?;
+    if let Some(doubt) = doubt(array) {
+        return Some(doubt);
+    }
     let reason = match array.fate {
-        Fate::Keep => "is kept: it, or one beside it, is named by skip_block_devices",
+        Fate::Keep => "is kept: it, or one beside it, is named by skip_block_devices. Its content stays",
         Fate::Wipe | Fate::Delete => {
             "stays: it belongs to the node's configuration or stands beside a kept one"
         }
@@ -219,70 +288,16 @@ fn kept(subject: &Subject, arrays: &Arrays, graph: &BlockGraph) -> Option<Findin
     Some(Finding::new(FindingKind::Array, format!("a member of {}, which {reason}", array.title())))
 }
 
-fn look(machine: &Machine, graph: &BlockGraph, disk: &BlockDevice, skip: &SkipList) -> Look {
-    let mut findings = Vec::new();
-    if skip.matches(disk) {
-        findings.push(Finding::new(FindingKind::Listed, "named by skip_block_devices"));
-    }
-    let name = disk.name.trim_start_matches("/dev/").replace('/', "!");
-    let folder = machine.roots().sys.join("block").join(name);
-    if read_flag(&folder.join("ro")) {
-        findings.push(Finding::new(FindingKind::ReadOnly, "read-only"));
-    }
-    if is_virtual_medium(&folder) {
-        findings.push(Finding::new(FindingKind::VirtualMedium, "a virtual medium of the BMC"));
-    }
-    if disk.size == 0 {
-        findings
-            .push(Finding::new(FindingKind::Unreadable, "reports no size, as drives do that have failed"));
-        return (findings, None, Vec::new());
-    }
-    match read(machine, graph, disk, &mut findings) {
-        Ok((plan, members)) => (findings, plan, members),
-        Err(error) => {
-            findings.push(Finding::new(FindingKind::Unreadable, chain(&error)));
-            (findings, None, Vec::new())
-        }
-    }
-}
-
-fn read(
-    machine: &Machine,
-    graph: &BlockGraph,
-    disk: &BlockDevice,
-    findings: &mut Vec<Finding>,
-) -> Result<(Option<Plan>, Vec<Member>), Error> {
-    let device = Device::open(&machine.device_node(&disk.name), Access::Read)?;
-    if device.is_block_device() && device.is_read_only() {
-        findings.push(Finding::new(FindingKind::ReadOnly, "the device takes no writes"));
-    }
-    if device.size_bytes() == 0 {
-        findings.push(Finding::new(FindingKind::Unreadable, NO_SIZE));
-        return Ok((None, Vec::new()));
-    }
-    if media::is_parameter_medium(&device)? {
-        findings.push(Finding::new(FindingKind::VirtualMedium, "virtual medium with parameters"));
-    }
-    if let Some(reason) = reserved(machine, &disk.name) {
-        findings.push(Finding::new(FindingKind::Reserved, reason));
-    }
-    let mut plan = Plan::make(&device, Follow::Copies)?;
-    let above = graph.get(&disk.name).map(|block| graph.above(block)).unwrap_or_default();
-    plan.shared_above = above.into_iter().find_map(|holder| shared_on(machine, holder));
-    let members = arrays::members(&device, &disk.name, &plan)?;
-    Ok((Some(plan), members))
-}
-
-/// A shared file system on what stands upon a disk: within a logical volume it has no place on the disk that could be
-/// told in advance.
-fn shared_on(machine: &Machine, holder: &Block) -> Option<String> {
-    // Reads from a suspended device wait until somebody wakes it.
-    if read_flag(&holder.folder.join("dm/suspended")) {
-        return None;
-    }
-    let device = Device::open(&machine.device_node(holder.node()), Access::Read).ok()?;
-    let plan = (device.size_bytes() > 0).then(|| Plan::make(&device, Follow::Guards))?.ok()?;
-    Some(format!("on {}: {}", holder.node(), protected_content(&plan)?))
+/// Of an array that is kept by a name that another one has, too.
+fn doubt(array: &Array) -> Option<Finding> {
+    let reason = || {
+        format!(
+            "a part of one of several arrays that are called as {}, which skip_block_devices names: which of them \
+             is meant is not known",
+            array.title()
+        )
+    };
+    array.is_doubtful.then(|| Finding::new(FindingKind::Doubtful, reason()))
 }
 
 #[cfg(test)]
@@ -295,6 +310,7 @@ mod tests {
 
     use super::*;
     use crate::machine::Roots;
+    use crate::managers::Silent;
 
     const SIZE: u64 = 4 << 20;
 
@@ -321,7 +337,7 @@ mod tests {
     fn take(root: &Path, listed: &str) -> Vec<(String, PlanVerdict, String)> {
         let machine = Machine::new(Roots::below(root), None);
         let node = json!({"properties": {"skip_block_devices": [{ "name": listed }]}});
-        let census = Census::take(&machine, &node).unwrap();
+        let census = Census::take(&machine, &node, &Silent).unwrap();
         let all = census.subjects.iter();
         all.map(|subject| (subject.disk.name.clone(), subject.verdict(), subject.reason())).collect()
     }
@@ -339,9 +355,41 @@ mod tests {
         for name in ["/dev/vda", "/dev/md0", "/dev/bcache0"] {
             assert_eq!(of(name).1, PlanVerdict::Skip, "{name}: {}", of(name).2);
         }
-        assert_eq!(of("/dev/md0").2, "stands on /dev/vda: named by skip_block_devices");
+        assert!(
+            of("/dev/md0").2.ends_with("stands on /dev/vda: named by skip_block_devices"),
+            "{}",
+            of("/dev/md0").2
+        );
         // The array keeps its other disk from being freed.
         assert_eq!((of("/dev/vdb").1, of("/dev/vdc").1), (PlanVerdict::Refuse, PlanVerdict::Erase));
+    }
+
+    #[test]
+    fn an_array_of_the_configuration_that_does_not_run_is_no_success() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for disk in ["vda", "vdb"] {
+            block(root, disk, &[]);
+            let mut member = [0; 256];
+            member[..4].copy_from_slice(&0xa92b_4efc_u32.to_le_bytes());
+            member[4] = 1;
+            member[32..36].copy_from_slice(b"root");
+            member[144] = 8;
+            let node = fs::OpenOptions::new().write(true).open(root.join("dev").join(disk)).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&node, &member, 4096).unwrap();
+        }
+        let raid = json!({"logical_disks": [{"raid_level": "1", "controller": "software"}]});
+        let node = json!({ "raid_config": raid });
+        let verdicts = |only: Option<Vec<PathBuf>>| {
+            let census = Census::take(&Machine::new(Roots::below(root), only), &node, &Silent).unwrap();
+            let verdicts: Vec<PlanVerdict> = census.subjects.iter().map(Subject::verdict).collect();
+            verdicts
+        };
+        assert_eq!(verdicts(None), [PlanVerdict::Refuse, PlanVerdict::Refuse]);
+        block(root, "md0", &["vda", "vdb"]);
+        assert_eq!(verdicts(None), [PlanVerdict::Erase, PlanVerdict::Skip, PlanVerdict::Skip]);
+        let only = Some(vec!["/dev/vda".into(), "/dev/vdb".into()]);
+        assert!(verdicts(only).iter().all(|verdict| *verdict == PlanVerdict::Refuse), "hidden");
     }
 
     #[test]
@@ -351,7 +399,7 @@ mod tests {
         block(folder.path(), "vdb", &[]);
         block(folder.path(), "bcache0", &["vda", "vdb"]);
         let machine = Machine::new(Roots::below(folder.path()), None);
-        let census = Census::take(&machine, &json!({})).unwrap();
+        let census = Census::take(&machine, &json!({}), &Silent).unwrap();
         let built: Vec<(&str, bool)> =
             census.subjects.iter().map(|subject| (subject.disk.name.as_str(), subject.is_built)).collect();
         assert_eq!(built, [("/dev/bcache0", true), ("/dev/vda", false), ("/dev/vdb", false)]);
@@ -365,5 +413,113 @@ mod tests {
         block(folder.path(), "drbd0", &["vda"]);
         let subjects = take(folder.path(), "/dev/none");
         assert!(subjects.iter().all(|(_, verdict, _)| *verdict == PlanVerdict::Refuse), "{subjects:?}");
+    }
+
+    #[test]
+    fn an_array_on_a_refused_disk_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for disk in ["vda", "vdb", "vdc", "vdd"] {
+            block(root, disk, &[]);
+        }
+        block(root, "md0", &["vda", "vdb"]);
+        block(root, "md1", &["vdc", "vdd"]);
+        fs::create_dir_all(root.join("proc/self")).unwrap();
+        fs::write(root.join("proc/self/mountinfo"), "31 1 0:55 / /srv rw - btrfs /dev/vda rw\n").unwrap();
+        let subjects = take(root, "/dev/none");
+        let of = |name: &str| subjects.iter().find(|(found, ..)| found == name).unwrap();
+        for name in ["/dev/vda", "/dev/md0", "/dev/vdb"] {
+            assert_eq!(of(name).1, PlanVerdict::Refuse, "{name}: {}", of(name).2);
+        }
+        assert!(
+            of("/dev/md0").2.starts_with("stands on /dev/vda: /dev/vda is mounted at /srv"),
+            "{}",
+            of("/dev/md0").2
+        );
+        for name in ["/dev/vdc", "/dev/vdd", "/dev/md1"] {
+            assert_eq!(of(name).1, PlanVerdict::Erase, "{name}: {}", of(name).2);
+        }
+    }
+
+    struct Impatient;
+
+    impl StepObserver for Impatient {
+        fn progress(&self, _: &str, _: &str, _: u64, _: u64, _: tacit_model::ProgressUnit) {}
+
+        fn cancelled(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_keeps_nobody_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for disk in ["vda", "vdb"] {
+            block(root, disk, &[]);
+        }
+        // Whoever looks at the disk waits for a writer.
+        let silent = root.join("sys/block/vda/dm");
+        fs::create_dir(&silent).unwrap();
+        let silent = silent.join("suspended");
+        nix::unistd::mkfifo(&silent, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let machine = Machine::new(Roots::below(root), None);
+        let error = Census::take(&machine, &json!({}), &Impatient).unwrap_err();
+        assert!(matches!(error, StepError::Cancelled { done: 0, total: 2 }), "{error}");
+        let census = Census::take_within(Duration::from_millis(200), &machine, &json!({}), &Silent).unwrap();
+        let of = |name: &str| census.subjects.iter().find(|subject| subject.disk.name == name).unwrap();
+        assert_eq!(of("/dev/vda").verdict(), PlanVerdict::Refuse);
+        assert!(of("/dev/vda").reason().starts_with("did not answer"), "{}", of("/dev/vda").reason());
+        assert_eq!(of("/dev/vdb").verdict(), PlanVerdict::Erase);
+        // Both threads go on, and end.
+        fs::OpenOptions::new().read(true).write(true).open(&silent).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_read_may_be_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        for disk in ["vda", "vdb", "vdc"] {
+            block(root, disk, &[]);
+        }
+        for (volume, disk) in [("dm-0", "vda"), ("dm-1", "vdb"), ("dm-2", "vdc")] {
+            block(root, volume, &[disk]);
+            fs::create_dir(root.join("sys/block").join(volume).join("dm")).unwrap();
+        }
+        fs::write(root.join("sys/block/dm-0/dm/suspended"), "1\n").unwrap();
+        fs::remove_file(root.join("dev/dm-1")).unwrap();
+        let subjects = take(root, "/dev/none");
+        let of = |name: &str| subjects.iter().find(|(found, ..)| found == name).unwrap();
+        for (name, why) in [("/dev/vda", "suspended"), ("/dev/vdb", "cannot open")] {
+            let (_, verdict, reason) = of(name);
+            assert_eq!(*verdict, PlanVerdict::Refuse, "{name}");
+            assert!(reason.contains("other machines may use") && reason.contains(why), "{name}: {reason}");
+        }
+        assert_eq!(of("/dev/vdc").1, PlanVerdict::Erase);
+        // Whoever allows the loss of such file systems need not know.
+        let machine = Machine::new(Roots::below(root), None);
+        let node = json!({"driver_info": {"wipe_special_filesystems": true}});
+        let census = Census::take(&machine, &node, &Silent).unwrap();
+        assert!(census.subjects.iter().all(|subject| subject.verdict() == PlanVerdict::Erase));
+    }
+
+    #[test]
+    fn a_name_that_stands_for_another_drive_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        block(root, "vda", &[]);
+        fs::write(root.join("sys/block/vda/serial"), "S1").unwrap();
+        let machine = Machine::new(Roots::below(root), None);
+        let skip = json!({"properties": {"skip_block_devices": [{"rotational": true}]}});
+        let census = Census::take(&machine, &skip, &Silent).unwrap();
+        let still_holds = || census.still_holds(&machine, &census.subjects[0]);
+        assert_eq!(still_holds(), Ok(()));
+        fs::create_dir_all(root.join("sys/block/vda/queue")).unwrap();
+        fs::write(root.join("sys/block/vda/queue/rotational"), "1").unwrap();
+        assert!(still_holds().unwrap_err().contains("skip_block_devices"));
+        fs::write(root.join("sys/block/vda/serial"), "S2").unwrap();
+        assert!(still_holds().unwrap_err().contains("its serial was S1 and is S2"));
+        fs::remove_dir_all(root.join("sys/block/vda")).unwrap();
+        assert!(still_holds().unwrap_err().contains("no longer there"));
     }
 }

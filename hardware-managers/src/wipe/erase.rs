@@ -22,34 +22,36 @@ pub(super) enum EraseError {
     Remains { name: &'static str, offset: u64 },
     #[error("the {length} bytes at offset {offset} do not read back as zeros")]
     NotZero { offset: u64, length: u64 },
+    /// What the plan was made for is gone, or something else has its name.
+    #[error("{0}")]
+    Changed(String),
     /// Between two regions, as the caller asked for.
     #[error("stopped after {done} of {total} regions")]
     Stopped { done: u64, total: u64 },
 }
 
 /// Zeroes what the plan names, partitions before the disk, and proves by a newly opened device that nothing is left.
-/// `step` hears how many regions are done, and says whether to go on.
+/// `step` hears how many regions are done, and says whether to go on. `still_holds` is asked of each device that is opened,
+/// while it is open: as long as it is, its name stands for nothing else.
 pub(super) fn execute(
     node: &Path,
     disk: &BlockDevice,
     plan: &Plan,
+    still_holds: &dyn Fn() -> Result<(), String>,
     mut step: impl FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Proof, EraseError> {
     let total = plan.regions.len() as u64;
     let mut actions = Vec::new();
     {
-        let device = Device::open(node, Access::Exclusive)?;
+        let device = open(node, Access::Exclusive, plan, still_holds)?;
         for (done, (region, found)) in (1..).zip(&plan.regions) {
             actions.extend(cut(found
                 .iter()
                 .map(|hit| format!("{}: {} found at offset {}", region.name, hit.name, hit.offset))));
             if region.length == plan.disk_size {
                 let tables = plan.structures.iter();
-                actions.extend(
-                    tables.map(|part| {
-                        format!("{} at offset {}, {} bytes", part.name, part.offset, part.length)
-                    }),
-                );
+                actions.extend(cut(tables
+                    .map(|part| format!("{} at offset {}, {} bytes", part.name, part.offset, part.length))));
             }
             let extents = plan.extents(region, found);
             for (offset, length) in &extents {
@@ -70,8 +72,24 @@ pub(super) fn execute(
             actions.push("the kernel kept its old view of the partitions".to_owned());
         }
     }
-    let verification = verify(node, plan)?;
+    let verification = verify(&open(node, Access::Read, plan, still_holds)?, plan)?;
     Ok(Proof { actions, verification, result: ProofResult::Proven, ..proof(disk) })
+}
+
+fn open(
+    node: &Path,
+    access: Access,
+    plan: &Plan,
+    still_holds: &dyn Fn() -> Result<(), String>,
+) -> Result<Device, EraseError> {
+    let device = Device::open(node, access)?;
+    still_holds().map_err(EraseError::Changed)?;
+    let (before, now) = (plan.disk_size, device.size_bytes());
+    if before != now {
+        let problem = format!("it had {before} bytes when it was looked at and has {now}");
+        return Err(EraseError::Changed(problem));
+    }
+    Ok(device)
 }
 
 /// The proof before anything is done.
@@ -79,21 +97,20 @@ pub(super) fn proof(disk: &BlockDevice) -> Proof {
     Proof { method: "metadata-wipe".to_owned(), ..Proof::of(disk) }
 }
 
-fn verify(node: &Path, plan: &Plan) -> Result<Vec<String>, EraseError> {
-    let device = Device::open(node, Access::Read)?;
+fn verify(device: &Device, plan: &Plan) -> Result<Vec<String>, EraseError> {
     let mut lines = Vec::new();
     let mut buffer = AlignedBuf::new(usize::try_from(PIECE).expect("a MiB fits memory"));
     let budget = Budget::default();
     for (region, found) in &plan.regions {
         if let Some(Found { name, offset, .. }) =
-            probe(&device, region, Follow::Copies, &budget)?.into_iter().next()
+            probe(device, region, Follow::Copies, &budget)?.into_iter().next()
         {
             return Err(EraseError::Remains { name, offset });
         }
         lines.push(format!("{}: none of {} signatures found", region.name, signatures::count()));
         // What a geometry led to cannot be found by it any more: it is read where it was.
         for (offset, length) in plan.extents(region, found) {
-            verify_zero(&device, &mut buffer, offset, length)?;
+            verify_zero(device, &mut buffer, offset, length)?;
         }
         let edge = EDGE.min(region.length);
         lines.push(format!("{}: first and last {edge} bytes read back as zeros", region.name));
@@ -101,14 +118,17 @@ fn verify(node: &Path, plan: &Plan) -> Result<Vec<String>, EraseError> {
             format!("{}: {} at offset {} reads back as zeros", region.name, hit.name, hit.offset)
         })));
     }
-    let tables = crate::partitions::scan_nested(&device)?;
+    let tables = crate::partitions::scan_nested(device)?;
     if let Some(part) = tables.structures.first() {
         return Err(EraseError::Remains { name: part.name, offset: part.offset });
     }
     for part in &plan.structures {
-        verify_zero(&device, &mut buffer, part.offset, part.length)?;
-        lines.push(format!("{} at offset {} reads back as zeros", part.name, part.offset));
+        verify_zero(device, &mut buffer, part.offset, part.length)?;
     }
+    let tables = plan.structures.iter();
+    lines.extend(cut(
+        tables.map(|part| format!("{} at offset {} reads back as zeros", part.name, part.offset))
+    ));
     Ok(lines)
 }
 
@@ -185,7 +205,8 @@ mod tests {
                         found.iter().any(|hit| hit.name == signature.name && hit.offset == start + offset)
                     };
                     assert!(plan.regions.iter().any(hit), "{} at {offset}", signature.name);
-                    let proof = execute(&path, &disk, &plan, |_, _| ControlFlow::Continue(())).unwrap();
+                    let proof =
+                        execute(&path, &disk, &plan, &|| Ok(()), |_, _| ControlFlow::Continue(())).unwrap();
                     assert_eq!(proof.result, ProofResult::Proven);
                     let plan = plan_of(&path).unwrap();
                     assert_eq!(plan.regions.len(), 1);
@@ -206,13 +227,31 @@ mod tests {
             disk_with(&path, 8 << 20, 0, 0, b"LUKS\xba\xbe");
             ControlFlow::Continue(())
         };
-        let error = execute(&path, &BlockDevice::default(), &plan, again).unwrap_err();
+        let error = execute(&path, &BlockDevice::default(), &plan, &|| Ok(()), again).unwrap_err();
         assert!(matches!(error, EraseError::Remains { name: "LUKS", offset: 0 }), "{error}");
         let again = |_, _| {
             disk_with(&path, 8 << 20, 0, 777, b"x");
             ControlFlow::Continue(())
         };
-        let error = execute(&path, &BlockDevice::default(), &plan, again).unwrap_err();
+        let error = execute(&path, &BlockDevice::default(), &plan, &|| Ok(()), again).unwrap_err();
         assert!(matches!(error, EraseError::NotZero { offset: 0, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_plan_for_another_device_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("disk");
+        disk_with(&path, 8 << 20, 0, 0, b"XFSB");
+        let plan = plan_of(&path).unwrap();
+        let go_on = |_, _| ControlFlow::Continue(());
+        let changed = || Err("another drive".to_owned());
+        let error = execute(&path, &BlockDevice::default(), &plan, &changed, go_on).unwrap_err();
+        assert!(matches!(&error, EraseError::Changed(problem) if problem == "another drive"), "{error}");
+        assert!(std::fs::read(&path).unwrap().starts_with(b"XFSB"));
+
+        disk_with(&path, 9 << 20, 0, 0, b"XFSB");
+        let error = execute(&path, &BlockDevice::default(), &plan, &|| Ok(()), go_on).unwrap_err();
+        assert!(matches!(error, EraseError::Changed(_)), "{error}");
+        assert!(std::fs::read(&path).unwrap().starts_with(b"XFSB"));
     }
 }

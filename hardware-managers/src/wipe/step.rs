@@ -4,10 +4,12 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof};
+use tacit_model::{DevicePlan, PlanVerdict, ProgressUnit, Proof, ProofResult};
 
 use super::census::{Census, Subject};
 use super::erase::{EraseError, execute, proof};
+use super::forbidden::guards_shared;
+use super::kept::with_remarks;
 use super::lanes;
 use super::stack::{BlockGraph, Kernel, RunningKernel, held, release};
 use crate::chain::chain;
@@ -27,25 +29,35 @@ pub(crate) const STEPS: &[StepSpecification] = &[StepSpecification {
 
 fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
     let dry_run = context.dry_run()?;
-    let guarded = !["driver_internal_info", "driver_info"]
-        .iter()
-        .any(|place| context.node[*place]["wipe_special_filesystems"] == Value::Bool(true));
+    let guarded = guards_shared(context.node);
     machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
-    let mut census = Census::take(machine, context.node)?;
+    let mut census = Census::take(machine, context.node, context.observer)?;
     if dry_run {
         if guarded {
             census.guard_shared();
         }
         census.subjects.sort_by(|a, b| a.disk.name.cmp(&b.disk.name));
         let plans: Vec<DevicePlan> = census.subjects.iter().map(Subject::device_plan).collect();
-        return Ok(json!({ "plan": plans }));
+        return Ok(with_remarks(machine, context.node, json!({ "plan": plans })));
     }
     if let Some(error) = census.protected().filter(|_| guarded) {
         return Err(error);
     }
     let kernel = RunningKernel::new(machine.roots());
     let proofs = Wipe::new(machine, &kernel, context.observer, &census).all()?;
-    Ok(json!({ "proofs": proofs, "disks": proofs.len() }))
+    Ok(with_remarks(machine, context.node, result(&proofs)))
+}
+
+/// Proofs, how many disks there are, of each of which one is there, and those that were left alone, with why: nobody has
+/// to look for them among the proofs.
+pub(crate) fn result(proofs: &[Proof]) -> Value {
+    let mut result = json!({ "proofs": proofs, "disks": proofs.len() });
+    for proof in proofs.iter().filter(|proof| proof.result == ProofResult::Skipped) {
+        let reason = proof.actions.join("; ");
+        tracing::warn!(device = %proof.device, %reason, "not erased");
+        result["skipped"][&proof.device] = reason.into();
+    }
+    result
 }
 
 /// What became of one disk.
@@ -143,6 +155,7 @@ impl<'a> Wipe<'a> {
         if subject.verdict() != PlanVerdict::Erase || self.observer.cancelled() {
             return Ok(Vec::new());
         }
+        self.census.still_holds(self.machine, subject)?;
         let freed = release(self.machine.roots(), self.kernel, &subject.disk.name, may_stop);
         // An array that was stopped half-way down a stack has written to its members.
         if freed.as_ref().map_or_else(|error| !error.is_obstacle(), |freed| !freed.is_empty()) {
@@ -170,7 +183,8 @@ impl<'a> Wipe<'a> {
         let total = plan.regions.len() as u64;
         self.observer.progress("wipe", &disk.name, 0, total, ProgressUnit::Regions);
         self.touched.store(true, Ordering::Relaxed);
-        match execute(&subject.path, disk, plan, report) {
+        let still_holds = || self.census.still_holds(self.machine, subject);
+        match execute(&subject.path, disk, plan, &still_holds, report) {
             Ok(mut proof) => {
                 proof.actions.splice(0..0, freed.iter().cloned());
                 // Somebody may have built something in the meantime.
