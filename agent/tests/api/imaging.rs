@@ -115,30 +115,6 @@ fn files_go_to_the_disk_that_the_image_is_on() {
 }
 
 #[test]
-fn files_go_to_the_disk_that_the_image_is_on() {
-    let mut agent = TestAgent::with_disk(Some(32 << 20));
-    agent.add_disk(16 << 20);
-    let image = image(4 * MIB);
-    let lender = Lender::new(&agent.caller, [(URL, Served::whole(image.clone()))]);
-    let lent = lender.lend();
-    let mut request = write_request(&agent, URL, &sha256(&image), json!({}));
-    assert_eq!(agent.put("/v2/operations/deploy", &request).status, 201);
-    assert_eq!(finished(&agent, "deploy")["state"], "succeeded");
-    // Since then the hints name the other one.
-    let other = agent.disk().with_file_name("disk1");
-    let files = json!([{"path": "/etc/x", "deleted": true, "partition": 9}]);
-    request["params"]["step"] =
-        json!({"step": "inject_files", "interface": "deploy", "args": {"files": files}});
-    request["params"]["node"]["properties"]["root_device"]["name"] = json!(other);
-    assert_eq!(agent.put("/v2/operations/inject", &request).status, 201);
-    let operation = finished(&agent, "inject");
-    let wanted = format!("{} has no partition 9", agent.disk().display());
-    assert!(operation["error"]["details"].as_str().unwrap().contains(&wanted), "{operation}");
-    drop(agent);
-    lent.join().unwrap();
-}
-
-#[test]
 fn a_connection_is_asked_for_when_there_is_none() {
     let agent = TestAgent::with_disk(Some(32 << 20));
     let image = image(4 * MIB);
