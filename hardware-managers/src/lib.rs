@@ -33,7 +33,8 @@ pub use boot::{
 #[doc(hidden)]
 pub use drives::simulated;
 pub use hints::{
-    AmbiguityPolicy, RootDeviceError, RootDeviceHints, select_root_device, select_root_device_with,
+    AmbiguityPolicy, RootChoice, RootDeviceError, RootDeviceHints, select_root_device,
+    select_root_device_with,
 };
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]

@@ -8,7 +8,7 @@ use super::mount::{Intent, Mounted};
 use super::request::{FileRequest, Partition};
 use crate::machine::{Machine, names_in, read_number};
 use crate::managers::StepContext;
-use crate::wipe::SkipList;
+use crate::wipe::{SkipList, remaining};
 
 /// The device with the file system for a request. Only disks that the machine shows and that the skip list leaves,
 /// and their partitions, are taken. Where a request names no device, its disk is the one that the image was written to in
@@ -23,7 +23,7 @@ pub(super) fn find(
     request: &FileRequest,
 ) -> Result<PathBuf, String> {
     let skip = SkipList::from_node(context.node).map_err(|error| format!("skip_block_devices: {error}"))?;
-    let disks = skip.remaining(machine.disks());
+    let disks = remaining(machine, &skip);
     if let Some(Partition::Device(wanted)) = &request.partition {
         return by_path(machine, &disks, wanted);
     }
