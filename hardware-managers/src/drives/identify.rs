@@ -1,6 +1,7 @@
-use tacit_blockdev::Drive;
+use tacit_blockdev::{CommandError, Drive};
 
-use super::facts::{Capacity, DriveFacts, DriveKind, EraseCapability, EraseMethod};
+use super::error::DriveError;
+use super::facts::{Capacity, DriveFacts, DriveKind, EraseCapability, EraseMethod, Reservations};
 use super::{ata, nvme, opal, scsi};
 
 /// Asks a drive for everything that it tells of itself. Changes nothing on it; a question that it does not answer
@@ -22,6 +23,10 @@ pub(crate) fn identify(drive: &dyn Drive, kind: DriveKind) -> DriveFacts {
             Ok(true) => ata::fill(drive, &mut facts),
             Ok(false) => scsi::fill(drive, &mut facts),
             Err(error) => {
+                if matches!(error, DriveError::Command { source: CommandError::NoPassThrough, .. }) {
+                    // What takes no commands at all has none to reserve it with.
+                    facts.reservations = Reservations::None;
+                }
                 facts.sanitize_unknown = true;
                 facts.note_guard::<()>("identity", Err(error));
             }

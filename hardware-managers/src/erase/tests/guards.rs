@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tacit_model::PlanVerdict;
 
-use super::{Bench, MIB, Watcher, free, run, run_observed};
+use super::{Bench, MIB, PlainDrive, Watcher, free, run, run_observed};
 use crate::drives::DriveKind;
 use crate::drives::simulated::{
     AtaTraits, Content, NvmeIdentity, ScsiTraits, SimulatedAta, SimulatedClock, SimulatedNvme, SimulatedScsi,
@@ -138,6 +138,15 @@ fn a_refusal_to_tell_of_reservations_is_not_taken_for_none() {
     assert_eq!(run.plans[0].verdict, PlanVerdict::Refuse, "{:?}", run.plans[0]);
     assert!(run.plans[0].reasons[0].starts_with("does not tell whether other"), "{:?}", run.plans[0].reasons);
     assert_eq!(drive.content().writes(), 0);
+}
+
+#[test]
+fn what_takes_no_commands_at_all_is_nobody_elses() {
+    let content = Arc::new(Content::new(4 * MIB, 512));
+    let mut bench = Bench::new(&SimulatedClock::new());
+    bench.put("/dev/sda", DriveKind::Scsi, Arc::new(PlainDrive(content)));
+    let run = run(bench, json!({}), json!({}));
+    assert_eq!(run.plans[0].verdict, PlanVerdict::Erase, "{:?}", run.plans[0]);
 }
 
 #[test]
