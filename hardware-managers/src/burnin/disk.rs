@@ -13,10 +13,10 @@ use super::noise::Noise;
 use super::run::{Crew, Total, Worker, failed, report};
 use super::settings::{Settings, invalid};
 use crate::chain::chain;
-use crate::erase::{DriveSource, Job, MachineDrives, Policy, Surveyed, probe, take};
+use crate::erase::{DriveSource, Job, MachineDrives, Policy, Surveyed, list, probe, take};
 use crate::machine::Machine;
 use crate::managers::{DRY_RUN, StepContext, StepError, StepSpecification};
-use crate::wipe::underneath;
+use crate::wipe::{underneath, with_remarks};
 
 pub(super) const STEP: StepSpecification = StepSpecification {
     name: "burnin_disk",
@@ -54,21 +54,21 @@ fn burnin_disk(machine: &Machine, context: &StepContext<'_>) -> Result<Value, St
         return Err(invalid("fio_disk_smart_test", text.to_owned()));
     }
     if context.dry_run()? {
-        return Ok(survey(machine, context)?.plan(order));
+        let plan = survey(machine, context)?.plan(order);
+        return Ok(with_remarks(machine, context.node, plan));
     }
     let outcome = survey(machine, context).and_then(|found| found.burn(context, order));
+    let outcome = outcome.map(|found| with_remarks(machine, context.node, found));
     report("burnin_disk", file.as_deref(), outcome)
 }
 
 fn survey(machine: &Machine, context: &StepContext<'_>) -> Result<Subjects, StepError> {
-    machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
     // What comes back from an array was not read from every one of its disks: these are tested, or nothing is. The
     // paths of a multipath device are in no list.
     let is_array = |disk: &BlockDevice| {
         !disk.name.starts_with("/dev/dm-") && !underneath(machine.roots(), &disk.name).is_empty()
     };
-    let (arrays, mut disks): (Vec<_>, Vec<_>) = machine.disks().into_iter().partition(is_array);
-    disks.extend(machine.disks_without_size());
+    let (arrays, disks): (Vec<_>, Vec<_>) = list(machine, context.observer)?.into_iter().partition(is_array);
     let mut subjects = Subjects::among(Arc::new(MachineDrives::new(machine)), disks, context)?;
     subjects.skipped.extend(arrays.iter().map(|disk| format!("{}: made of other disks", disk.name)));
     Ok(subjects)

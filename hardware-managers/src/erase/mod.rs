@@ -31,4 +31,4 @@ pub(crate) use policy::Policy;
 pub(crate) use recheck::{Scope, take};
 pub(crate) use source::{DriveSource, MachineDrives};
 pub(crate) use step::STEPS;
-pub(crate) use survey::{Surveyed, probe};
+pub(crate) use survey::{Surveyed, list, probe};

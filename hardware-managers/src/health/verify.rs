@@ -12,6 +12,7 @@ use crate::ask::{SILENCE, ask_all};
 use crate::chain::chain;
 use crate::drives::nvme::SmartLog;
 use crate::drives::{DriveHealth, DriveKind, identify};
+use crate::erase::list;
 use crate::machine::Machine;
 use crate::managers::{StepContext, StepError};
 use crate::wipe::SkipList;
@@ -21,23 +22,20 @@ pub(super) type Open = Arc<dyn Fn(&BlockDevice) -> Result<Box<dyn Drive>, Error>
 
 pub(super) fn run(machine: &Machine, context: &StepContext<'_>) -> Result<Value, StepError> {
     let limits = Limits::from_args(context.args)?;
-    let skip = skip_list(context)?;
-    // They would be missing below, and a gate that does not see the worst drives lets them through.
-    let dead: Vec<String> = machine
-        .disks_without_size()
+    // A gate that does not see the worst drives lets them through.
+    let (disks, dead): (Vec<_>, Vec<_>) =
+        disks(machine, context)?.into_iter().partition(|disk| disk.size > 0);
+    let dead = dead
         .iter()
-        .filter(|disk| !skip.matches(disk))
         .map(|disk| format!("{}: it reports no size, as drives do that have failed", disk.name))
         .collect();
-    let disks = disks(machine, context)?;
     verify(&disks, dead, limits, opener(machine), SILENCE, &|| context.observer.cancelled())
 }
 
-/// The disks of the machine that the node does not keep out.
+/// The disks of the machine that the node does not keep out, failed ones among them.
 pub(super) fn disks(machine: &Machine, context: &StepContext<'_>) -> Result<Vec<BlockDevice>, StepError> {
-    machine.check_disk_list().map_err(|error| StepError::unlisted(&error))?;
     let skip = skip_list(context)?;
-    Ok(machine.disks().into_iter().filter(|disk| !skip.matches(disk)).collect())
+    Ok(list(machine, context.observer)?.into_iter().filter(|disk| !skip.matches(disk)).collect())
 }
 
 pub(super) fn skip_list(context: &StepContext<'_>) -> Result<SkipList, StepError> {

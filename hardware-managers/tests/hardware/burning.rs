@@ -36,9 +36,9 @@ fn is_untouched(disk: &Path) -> bool {
 
 /// An array of two disks, which the kernel runs.
 fn mirror(tree: &Tree) -> [std::path::PathBuf; 3] {
-    let [first, second] = ["sda", "sdb"].map(|name| tree.disk(name, 4 * MIB));
+    let [first, second] = ["vdb", "vdc"].map(|name| tree.disk(name, 4 * MIB));
     tree.block("md127", "virtual/block/md127", 4 * MIB, &[("md/level", "raid1\n")]);
-    for name in ["sda", "sdb"] {
+    for name in ["vdb", "vdc"] {
         let device = format!("sys/devices/pci0000:00/0000:00:0a.0/virtio9/block/{name}");
         tree.link(&format!("sys/devices/virtual/block/md127/slaves/{name}"), &device);
         tree.link(&format!("{device}/holders/md127"), "sys/devices/virtual/block/md127");
@@ -53,7 +53,7 @@ fn an_array_of_disks_that_are_kept_out_is_not_overwritten() {
     let tree = Tree::new();
     let kept = mirror(&tree);
     let other = tree.disk("vda", 4 * MIB);
-    let skip = json!([{"name": "/dev/sda"}, {"name": "/dev/sdb"}]);
+    let skip = json!([{"name": "/dev/vdb"}, {"name": "/dev/vdc"}]);
     let plan = burn(&tree, &skip, &json!({"dry_run": true})).unwrap();
     assert_eq!(plan["plan"]["overwritten"], json!(["/dev/vda"]));
     assert!(is_untouched(&other));
@@ -69,7 +69,7 @@ fn an_array_does_not_stand_for_its_disks() {
     mirror(&tree);
     // The disks themselves are files here, which nothing holds.
     let plan = burn(&tree, &json!([]), &json!({"dry_run": true})).unwrap();
-    assert_eq!(plan["plan"]["overwritten"], json!(["/dev/sda", "/dev/sdb"]));
+    assert_eq!(plan["plan"]["overwritten"], json!(["/dev/vdb", "/dev/vdc"]));
     assert_eq!(plan["plan"]["skipped"], json!(["/dev/md127: made of other disks"]));
 }
 

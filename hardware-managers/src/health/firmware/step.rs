@@ -44,7 +44,8 @@ pub(in super::super) fn run(machine: &Machine, context: &StepContext<'_>) -> Res
     let fetch = |url: &str, limit_bytes: usize| {
         context.observer.fetch(&RemoteFile { url, limit_bytes, route: &route })
     };
-    let disks = disks(machine, context)?;
+    let mut disks = disks(machine, context)?;
+    disks.retain(|disk| disk.size > 0);
     let (skip, guarded) = (skip_list(context)?, machine.clone());
     let reach = Reach {
         open: opener(machine),
