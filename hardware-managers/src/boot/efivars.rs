@@ -13,6 +13,9 @@ const CRASH_DUMP: &str = "dump-type0-";
 /// Non-volatile, boot service and run-time access.
 const ATTRIBUTES: u32 = 7;
 
+/// Number and data of a `Boot####` variable.
+type BootVariable = (u16, Option<Vec<u8>>);
+
 /// The global variables of the firmware.
 pub(super) struct EfiVars {
     folder: PathBuf,
@@ -38,7 +41,7 @@ impl EfiVars {
 
     /// Numbers of all `Boot####` variables, ascending, with their data; `None` for one that cannot be read, which
     /// firmware with a damaged memory has.
-    pub(super) fn boot_entries(&self) -> Result<Vec<(u16, Option<Vec<u8>>)>, BootEntryError> {
+    pub(super) fn boot_entries(&self) -> Result<Vec<BootVariable>, BootEntryError> {
         let listing = fs::read_dir(&self.folder).map_err(|source| failed("list", "Boot####", source))?;
         let mut entries = Vec::new();
         for entry in listing {
