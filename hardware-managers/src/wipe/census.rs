@@ -101,7 +101,8 @@ impl Census {
     ///
     /// # Errors
     ///
-    /// [`StepError::InvalidParameter`] for a skip list that cannot be understood, [`StepError::Cancelled`].
+    /// [`StepError::InvalidParameter`] for a skip list that cannot be understood, [`StepError::Cancelled`], that of
+    /// [`StepError::unlisted`] when the search for arrays does not come to an end.
     pub(super) fn take(
         machine: &Machine,
         node: &Value,
@@ -121,7 +122,15 @@ impl Census {
             parameter: "properties.skip_block_devices".to_owned(),
             problem: error.to_string(),
         })?;
-        raid::start(machine, node);
+        // Starting arrays reads all disks, one after the other: whichever hangs must not hang the step.
+        let arguments = [(machine.clone(), node.clone())];
+        let start = |(machine, node): &(Machine, Value)| raid::start(machine, node);
+        let started = ask_all(&arguments, silence, &|| observer.cancelled(), start)
+            .ok_or_else(|| StepError::Cancelled { done: 0, total: machine.disks().len() })?;
+        if let Some(problem) = started.into_iter().find_map(Result::err) {
+            let problem = format!("the search for arrays on them {problem}");
+            return Err(StepError::unlisted(&std::io::Error::other(problem)));
+        }
         let graph = Arc::new(BlockGraph::read(machine.roots()));
         let mut disks = machine.disks();
         // Drives that have failed are in no list of disks, and are not clean.
