@@ -122,10 +122,10 @@ impl Agent {
         let access = Access::new(&options.state_dir, &boot_id, options.token);
         // Before anybody hears what was interrupted: who tries again would share the disk with it. A closed agent
         // writes nothing more, and what runs beside it is somebody else's.
-        if access.closed().borrow().is_none() {
-            if let Err(error) = tacit_hardware::end_strays(init::is_supervised().then_some(1)) {
-                tracing::error!("{error}");
-            }
+        if access.closed().borrow().is_none()
+            && let Err(error) = tacit_hardware::end_strays(init::is_supervised().then_some(1))
+        {
+            tracing::error!("{error}");
         }
         Ok(Arc::new_cyclic(|agent: &Weak<Self>| Self {
             node_uuid: options.node_uuid,

@@ -26,7 +26,7 @@ describe) echo '{"message":"description","protocol":1,"name":"vendor","version":
 '"inventory":["system_vendor"]}';;
 evaluate) echo '{"message":"support","level":3}';;
 inventory) echo '{"message":"inventory","part":"system_vendor","value":{"product_name":"Anvil",'\
-'"serial_number":null,"manufacturer":null}}';;
+'"serial_number":null,"manufacturer":null,"firmware":{"vendor":null,"version":null,"build_date":null}}}';;
 filter_device) echo '{"message":"devices","devices":[{"hide":"the vendor keeps its data there"}]}';;
 *) echo '{"message":"unsupported"}';;
 esac

@@ -51,7 +51,10 @@ impl Guest {
         // It is not started before the shell's connection stands: nothing is to be missed.
         command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", monitor.display())).arg("-S");
         command.arg("-kernel").arg(kernel.join(format!("boot/vmlinuz-{version}")));
-        command.arg("-initrd").arg(initramfs).args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"]);
+        command
+            .arg("-initrd")
+            .arg(initramfs)
+            .args(["-append", "console=ttyS0 quiet panic=-1 no_timer_check"]);
         let mut server = Process::start(folder, command)?;
         let mut connect = |path: &Path| {
             server

@@ -135,7 +135,11 @@ pub(super) fn run_as(
     observer: &Observer,
 ) -> Result<StepOutcome, StepError> {
     let args: Map<String, Value> = args.as_object().unwrap().clone();
-    managers.run_step(StepFamily::Clean, step, &StepContext { node, ports: &json!([]), args: &args, observer })
+    managers.run_step(
+        StepFamily::Clean,
+        step,
+        &StepContext { node, ports: &json!([]), args: &args, observer },
+    )
 }
 
 pub(super) fn run(managers: &Managers, step: &str) -> Result<StepOutcome, StepError> {
