@@ -67,6 +67,8 @@ struct Follow<'a, F> {
 impl<F: FnMut(&v2::Event)> Follow<'_, F> {
     async fn complete(mut self, request: &OperationRequest) -> Result<Operation, AgentError> {
         let client = self.client;
+        // Not those of the status: an agent that answers it, and never the request, would be asked for ever.
+        let mut beginning = Attempts::new(client.patience);
         loop {
             // Every time: what was begun may be lost with the boot in which that was.
             let status = self.same_boot().await?;
@@ -79,7 +81,7 @@ impl<F: FnMut(&v2::Event)> Follow<'_, F> {
                 },
                 answer => answer,
             };
-            if let Some((operation, started)) = self.attempts.take(answer).await? {
+            if let Some((operation, started)) = beginning.take(answer).await? {
                 // Events older than an operation that has just begun do not concern it.
                 self.cursor = if started { status.last_event } else { 0 };
                 if operation.state.is_final() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) requests: AtomicU64,
     /// Connections lent so far.
     pub(crate) offers: AtomicU64,
+    /// Answers all but requests for operations.
+    pub(crate) begins_nothing: AtomicBool,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
     lent_in: mpsc::UnboundedSender<Lent>,
@@ -104,6 +106,7 @@ impl FakeAgent {
             handshakes: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             offers: AtomicU64::new(0),
+            begins_nothing: AtomicBool::new(false),
             state: Mutex::new(State { boot_id: "boot-1".to_owned(), ..State::default() }),
             changed: watch::Sender::new(0),
             lent_in,
@@ -242,6 +245,7 @@ impl Shared {
                 let state = self.state.lock().unwrap();
                 reply(200, &state.operations.values().map(|(_, operation)| operation).collect::<Vec<_>>())
             }
+            (Method::PUT, _, Some(_)) if self.begins_nothing.load(Ordering::SeqCst) => fault(503, "not now"),
             (Method::PUT, _, Some(id)) => {
                 let body = request.into_body().collect().await.unwrap().to_bytes();
                 self.start(id, serde_json::from_slice(&body).unwrap())

@@ -264,6 +264,18 @@ async fn patience_ends() {
 }
 
 #[tokio::test]
+async fn patience_ends_with_an_agent_that_answers_and_begins_nothing() {
+    let (_directory, pki) = new_pki();
+    let agent = FakeAgent::start(&pki).await;
+    agent.shared.begins_nothing.store(true, Ordering::SeqCst);
+    let client = agent.client(&pki).with_patience(Duration::from_millis(900));
+    let work = request(json!({}));
+    let run = tokio::time::timeout(Duration::from_secs(60), client.run("op", &work, None, |_| {}));
+    let error = run.await.expect("it tries for ever").unwrap_err();
+    assert!(matches!(error, AgentError::Refused { status: 503, .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_cancelled_operation_ends_its_run() {
     let (_directory, pki) = new_pki();
     let agent = FakeAgent::start(&pki).await;
