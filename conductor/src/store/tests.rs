@@ -3,6 +3,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::node::Node;
+use crate::pki::Signed;
 use crate::port::Port;
 use crate::states::ProvisionState;
 
@@ -151,4 +152,30 @@ fn deleting_a_node_takes_everything_of_it_along() {
     let docs: Vec<(Uuid, serde_json::Value)> = store.docs("flow").unwrap();
     assert_eq!(docs, vec![(other.uuid, json!({"step": 3}))]);
     assert!(matches!(store.transact(|tx| tx.delete_node(node.uuid)), Err(StoreError::Missing { .. })));
+}
+
+#[test]
+fn an_unreadable_statement_stands_in_no_others_way() {
+    let node = named("n1");
+    let store = store_with(&[&node]);
+    let signed = |payload: &str| Signed {
+        protected: String::new(),
+        payload: payload.to_owned(),
+        signature: String::new(),
+    };
+    // `{"operation":"a"}` and `{"operation":"b"}`
+    let (first, second) = (signed("eyJvcGVyYXRpb24iOiJhIn0"), signed("eyJvcGVyYXRpb24iOiJiIn0"));
+    let add = |statements: &[Signed]| store.transact(|tx| tx.add_erasures(node.uuid, statements)).unwrap();
+    assert_eq!(add(std::slice::from_ref(&first)), 1);
+    let rows = || {
+        let count = |tx: &Tx<'_>| tx.rows("t", "SELECT id FROM erasures", [], |row| row.get::<_, i64>(0));
+        store.read(count).unwrap().len()
+    };
+    let damage = "INSERT INTO erasures (node, record) VALUES (?1, '{')";
+    store.transact(|tx| tx.change("t", damage, [node.uuid.to_string()])).unwrap();
+    assert_eq!(add(&[]), 0);
+    assert_eq!(add(&[first, second]), 1, "the first is known");
+    assert_eq!(rows(), 3, "statements are never removed");
+    // Whoever wants all of them hears that one is missing.
+    assert!(matches!(store.read(|tx| tx.erasures(node.uuid)), Err(StoreError::Record { .. })));
 }
