@@ -31,7 +31,11 @@ async fn follow(engine: &Arc<Engine>, id: Uuid, cancel: &CancellationToken) -> R
         let Some((node, flow)) = begin_step(engine, id)? else { return Ok(()) };
         let work = Work { engine, node: &node, flow: &flow, login: &login };
         // Read now: a node that is deleted meanwhile takes it along.
-        let boot = engine.boot_record(id)?;
+        let boot = engine.boot_record(id).unwrap_or_else(|error| {
+            // Steps that need it fail by themselves; the others, and letting go, must not fail with them.
+            tracing::error!(node = %id, error = chain(&error), "going on without the boot record");
+            None
+        });
         if flow.abandoned.is_some() {
             return let_go(&work, boot.as_ref()).await;
         }

@@ -233,6 +233,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn boot_that_nobody_can_read_fails_no_step_without_need_of_it() {
+        let site = Site::new().await;
+        let boot = serde_json::json!({"address": 7});
+        site.engine.store.transact(|tx| tx.put_doc(BOOT_DOC, site.node, &boot)).unwrap();
+        let node = site.run().await;
+        assert_eq!(node.last_error, None);
+        assert_eq!(node.provision_state, ProvisionState::Available);
+        assert_eq!(node.power_state.as_deref(), Some("power off"));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn flow_that_nobody_can_read_frees_the_node() {
         let site = Site::new().await;
         site.sql("UPDATE documents SET body = '{\"id\": 7}'");
