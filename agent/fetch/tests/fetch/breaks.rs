@@ -80,8 +80,10 @@ fn silence_ends_a_fetch() {
     let got = direct().with_stall(stall).open(&url(&server.url("/image")), 0, None, None).unwrap();
     let start = Instant::now();
     let (read, kind) = until_broken(got.reader);
+    let took = start.elapsed();
     assert_eq!(kind, io::ErrorKind::TimedOut);
-    assert!(read > 0 && start.elapsed() >= stall, "{:?}", start.elapsed());
+    // Half of the time that is usual when none is set.
+    assert!(read > 0 && took >= stall && took < Duration::from_secs(30), "{took:?}");
 }
 
 #[test]
