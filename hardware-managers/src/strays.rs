@@ -2,22 +2,26 @@
 //! Nothing may be written to a disk beside them.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Environment variable of every program that is started for a step, which its descendants inherit: number and start
-/// of the process that started it, and a count.
+/// Environment variable of every program that is started for a step, which its descendants inherit: the namespace in
+/// which processes are counted, number and start of the process that started it, and a count.
 const VARIABLE: &str = "TACIT_MANAGER_RUN";
 /// How long a killed process may take: one that writes has to finish the request that it waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Where the numbers of processes mean what they mean here. In a container, they are others.
+static NAMESPACE: LazyLock<Option<u64>> =
+    LazyLock::new(|| fs::metadata("/proc/self/ns/pid").ok().map(|namespace| namespace.ino()));
 /// Processes that are to end, and have not.
 static STRAYS: Mutex<BTreeSet<Process>> = Mutex::new(BTreeSet::new());
 
@@ -44,8 +48,12 @@ struct Stat {
 }
 
 impl Stat {
-    fn read(pid: i32) -> Option<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    fn read(pid: i32) -> io::Result<Self> {
+        let text = fs::read(format!("/proc/{pid}/stat"))?;
+        Self::parse(&String::from_utf8_lossy(&text)).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
         // The name in brackets may hold anything.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         // The first of these is the third of all.
@@ -68,7 +76,7 @@ impl Stat {
 impl Process {
     /// The one that has this number now.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        Some(Self { pid, start: Stat::read(pid)?.start })
+        Some(Self { pid, start: Stat::read(pid).ok()?.start })
     }
 
     fn own() -> Option<Self> {
@@ -77,7 +85,18 @@ impl Process {
     }
 
     fn is_over(self) -> bool {
-        Stat::read(self.pid).is_none_or(|stat| stat.start != self.start || stat.is_over())
+        self.is_over_by(Stat::read(self.pid))
+    }
+
+    /// What cannot be read need not be gone: there may be no memory, or no descriptor, to read it with.
+    fn is_over_by(self, stat: io::Result<Stat>) -> bool {
+        match stat {
+            Ok(stat) => stat.start != self.start || stat.is_over(),
+            Err(error) => {
+                let number = error.raw_os_error().map(Errno::from_raw);
+                matches!(number, Some(Errno::ENOENT | Errno::ESRCH))
+            }
+        }
     }
 
     /// Whether a variable of the environment that it was started with is `name=value`, for a value that is wanted.
@@ -101,8 +120,18 @@ impl Process {
 /// Name and value of the variable that a program has to be started with: another value each time.
 pub(crate) fn mark() -> (&'static str, String) {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let Process { pid, start } = Process::own().unwrap_or(Process { pid: 0, start: 0 });
-    (VARIABLE, format!("{pid}-{start}-{}", COUNT.fetch_add(1, Ordering::Relaxed)))
+    // There is no namespace 0, so that nobody takes it for his own.
+    let nobody = (0, Process { pid: 0, start: 0 });
+    let (namespace, Process { pid, start }) = NAMESPACE.zip(Process::own()).unwrap_or(nobody);
+    (VARIABLE, format!("{namespace}-{pid}-{start}-{}", COUNT.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// Whether a mark is one that is known here, and who made it is gone.
+fn is_abandoned(mark: &str) -> bool {
+    let numbers: Result<Vec<u64>, _> = mark.split('-').map(str::parse).collect();
+    let Ok([namespace, pid, start, _]) = numbers.as_deref() else { return false };
+    *NAMESPACE == Some(*namespace)
+        && i32::try_from(*pid).is_ok_and(|pid| Process { pid, start: *start }.is_over())
 }
 
 /// Everything that came of the program that leads this session and was started with this mark.
@@ -143,17 +172,11 @@ pub(crate) fn remember(strays: impl IntoIterator<Item = Process>) {
 ///
 /// [`StraysRemain`] when some have not ended ten seconds later, as those that wait for a disk that does not answer.
 pub fn end_strays(init: Option<u32>) -> Result<(), StraysRemain> {
-    let abandoned = |mark: &str| {
-        let mut fields = mark.split('-');
-        let mut number = || fields.next()?.parse::<u64>().ok();
-        let owner = number().and_then(|pid| Some(Process { pid: pid.try_into().ok()?, start: number()? }));
-        owner.is_some_and(Process::is_over)
-    };
     let mut known = STRAYS.lock().unwrap_or_else(PoisonError::into_inner);
     let find = || {
         // Children of those that end are the first process's, and found the next time.
         let below = |stat: &Stat| init.is_some_and(|init| u32::try_from(stat.parent) == Ok(init));
-        let marked = running(|process, stat| below(stat) || process.has_variable(abandoned));
+        let marked = running(|process, stat| below(stat) || process.has_variable(is_abandoned));
         let known = known.iter().copied().filter(|process| !process.is_over());
         marked.into_iter().chain(known).collect::<Vec<_>>()
     };
@@ -180,7 +203,7 @@ fn running(wanted: impl Fn(Process, &Stat) -> bool) -> Vec<Process> {
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     numbers
         .filter_map(|pid| {
-            let stat = Stat::read(pid)?;
+            let stat = Stat::read(pid).ok()?;
             let process = Process { pid, start: stat.start };
             (Some(process) != Process::own() && !stat.is_over() && wanted(process, &stat)).then_some(process)
         })
@@ -192,8 +215,15 @@ mod tests {
     use std::io::Read;
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Child, Command, Stdio};
+    use std::sync::MutexGuard;
 
     use super::*;
+
+    /// What one test remembers, another one would end.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     fn sleeper(mark: &str) -> Child {
         Command::new("sleep").arg("600").env(VARIABLE, mark).spawn().unwrap()
@@ -205,21 +235,46 @@ mod tests {
 
     #[test]
     fn only_programs_of_an_agent_that_is_gone_are_strays() {
+        let _alone = alone();
         // Process 1 did not start at the end of all time: whoever did is gone.
-        let abandoned = sleeper(&format!("1-{}-0", i64::MAX));
-        let mut own = sleeper(&mark().1);
-        let mut foreign = sleeper("of somebody else");
+        let (namespace, gone) = (NAMESPACE.unwrap(), format!("1-{}", i64::MAX));
+        let abandoned = sleeper(&format!("{namespace}-{gone}-0"));
+        let others = [
+            mark().1,
+            "of somebody else".to_owned(),
+            // Those of agents that write other marks, and of one that counts processes in another way.
+            gone.clone(),
+            format!("{gone}-0"),
+            format!("{namespace}-{gone}"),
+            format!("{namespace}-{gone}-0-0"),
+            format!("{}-{gone}-0", namespace + 1),
+        ];
+        let mut left = others.map(|mark| (sleeper(&mark), mark));
         assert_eq!(end_strays(None), Ok(()));
         assert!(killed(abandoned));
-        for child in [&mut own, &mut foreign] {
-            assert_eq!(child.try_wait().unwrap(), None);
+        for (child, mark) in &mut left {
+            let ended = child.try_wait().unwrap();
             child.kill().unwrap();
             child.wait().unwrap();
+            assert_eq!(ended, None, "{mark}");
         }
     }
 
     #[test]
+    fn what_cannot_be_read_is_not_taken_for_gone() {
+        let process = Process::own().unwrap();
+        for (error, over) in
+            [(Errno::ENOENT, true), (Errno::ESRCH, true), (Errno::EMFILE, false), (Errno::ENOMEM, false)]
+        {
+            assert_eq!(process.is_over_by(Err(error.into())), over, "{error}");
+        }
+        assert!(!process.is_over_by(Err(io::ErrorKind::InvalidData.into())));
+        assert!(!process.is_over() && Process { start: process.start + 1, ..process }.is_over());
+    }
+
+    #[test]
     fn what_is_below_the_first_process_is_a_stray_when_it_is_said_so() {
+        let _alone = alone();
         let mut parent = Command::new("sh")
             .args(["-c", "sleep 600 & echo $!; read end; wait $!; echo $?"])
             .stdin(Stdio::piped())
@@ -240,6 +295,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_killed_is_not_waited_for_without_end() {
+        let _alone = alone();
         let mut child = sleeper(&mark().1);
         let process = Process::of(child.id().try_into().unwrap()).unwrap();
         let left = end_all(|| vec![process], |_| {}, Duration::from_millis(20));
