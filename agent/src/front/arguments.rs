@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 /// What `--help` says of exit codes.
 const EXIT_CODES: &str = "Exit codes:
   0  done: every device named is erased and proven, or was to be left alone (a dry run: nothing is in the way)
-  1  at least one device is not erased, or not proven to be; the others are
+  1  at least one device is not erased, or not proven to be; the others are. Or the output could not be written
   2  the arguments make no sense; nothing was touched
   3  refused: a device is in use, guarded or without a method, or nobody consented; nothing was touched
   4  stopped by ^C, SIGTERM or a terminal that hung up; the output says what state each device is in";

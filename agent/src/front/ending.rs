@@ -5,7 +5,7 @@ use std::process::ExitCode;
 pub(crate) enum Ending {
     /// Everything that was asked for is done, and proven.
     Done = 0,
-    /// At least one device is not erased, or not proven to be.
+    /// At least one device is not erased, or not proven to be, or the output could not be written.
     Failed = 1,
     /// The arguments make no sense. Nothing was touched.
     Usage = 2,

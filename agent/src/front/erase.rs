@@ -33,10 +33,10 @@ impl StepObserver for Silent {
 ///
 /// When signals cannot be watched; all that concerns devices is an [`Ending`], whether it can be told or not.
 pub(crate) fn erase(arguments: EraseArguments) -> Result<Ending> {
-    let mut report = Report { json: arguments.json, document: json!({}) };
+    let mut report = Report { json: arguments.json, document: json!({}), lost: false };
     let ending = run(&arguments, &mut report)?;
-    report.print();
-    Ok(ending)
+    // What nobody can show is not proven.
+    Ok(if !report.print() && ending == Ending::Done { Ending::Failed } else { ending })
 }
 
 fn run(arguments: &EraseArguments, report: &mut Report) -> Result<Ending> {
@@ -139,12 +139,21 @@ fn hidden(managers: &Managers, node: &Value, machine: &Machine, named: &[BlockDe
 struct Report {
     json: bool,
     document: Value,
+    /// Whether some of it could not be written.
+    lost: bool,
 }
 
 impl Report {
-    fn text(&self, text: &str) {
+    fn text(&mut self, text: &str) {
         if !self.json {
-            output::line(text);
+            self.written(output::line(text));
+        }
+    }
+
+    fn written(&mut self, written: Result<()>) {
+        if let Err(error) = written {
+            self.lost = true;
+            output::note(&format!("{error:#}"));
         }
     }
 
@@ -196,11 +205,11 @@ impl Report {
         }
     }
 
-    fn print(&self) {
-        if self.json
-            && let Err(error) = output::document(&self.document)
-        {
-            output::note(&format!("{error:#}"));
+    /// The document; whether all that was to be said is written.
+    fn print(&mut self) -> bool {
+        if self.json {
+            self.written(output::document(&self.document));
         }
+        !self.lost
     }
 }

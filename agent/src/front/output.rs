@@ -10,21 +10,20 @@ use serde_json::Value;
 ///
 /// # Errors
 ///
-/// When it cannot be written, but for a reader who had enough: that one has what they wanted.
+/// Those of [`line`].
 pub(super) fn document(document: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(document)?;
+    line(&serde_json::to_string_pretty(document)?)
+}
+
+/// A line on standard output.
+///
+/// # Errors
+///
+/// When it cannot be written, but for a reader who had enough: that one has what they wanted.
+pub(super) fn line(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to standard output"),
-    }
-}
-
-/// A line on standard output, as far as somebody reads it.
-pub(super) fn line(text: &str) {
-    if let Err(error) = writeln!(io::stdout(), "{text}")
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        note(&format!("cannot write to standard output: {error}"));
     }
 }
 

@@ -225,6 +225,21 @@ fn that_nobody_reads_is_no_reason_to_die() {
 }
 
 #[test]
+fn proofs_that_cannot_be_written_are_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [["--yes", "--json"], ["--yes", "--verify=sample"], ["--dry-run", "--json"]] {
+        let disk = disk(folder.path(), "disk", 2 * MIB);
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = agent().arg("erase").args(arguments).arg(&disk).stdout(full).output().unwrap();
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains("cannot write to standard output: No space left on device"), "{told}");
+        let erased = fs::read(&disk).unwrap().iter().all(|byte| *byte == 0);
+        assert_eq!(erased, arguments[0] == "--yes", "{arguments:?}");
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_a_matter_of_usage() {
     let folder = tempfile::tempdir().unwrap();
     let disk = disk(folder.path(), "disk", 2 * MIB);
