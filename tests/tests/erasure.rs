@@ -145,7 +145,7 @@ async fn what_was_erased_is_certified_when_the_rest_is_stopped() -> Result<()> {
         let directory = tempfile::tempdir()?;
         let other = LoopDisk::new(directory.path(), DISK)?;
         // One disk after the other, and time enough to stop the second.
-        let arguments = &["--disk-erasure-concurrency", "1", "--erase-devices-iterations", "40"];
+        let arguments = &["--disk-erasure-concurrency", "1", "--erase-devices-iterations", "160"];
         let mut site = Site::start_with(DISK, arguments, None, &[other.device()]).await?;
         let result = stopped(&mut site, &other, crash).await;
         if result.is_err() {

@@ -24,6 +24,8 @@ pub(super) struct Change {
     /// Content to write under `number`.
     pub(super) write: Option<LoadOption>,
     pub(super) remove: Vec<u16>,
+    /// Of partitions that no disk has any more: whether they go decides nothing.
+    pub(super) obsolete: Vec<u16>,
     pub(super) order: Vec<u16>,
 }
 
@@ -36,23 +38,22 @@ pub(super) fn decide(before: &Before, ours: &LoadOption, policy: BootOrderPolicy
             .is_some_and(|entry| entry.path == ours.path && entry.optional_data == ours.optional_data)
     });
     let reused = reusable.map(|(number, _)| *number);
-    let remove: Vec<u16> = before
-        .entries
-        .iter()
-        .filter(|(number, entry)| {
-            let is_stale = |entry: &LoadOption| {
-                is_replaced(entry, ours) || (Some(*number) != before.current && leads_nowhere(entry, before))
-            };
-            Some(*number) != reused && entry.as_ref().is_some_and(is_stale)
-        })
-        .map(|(number, _)| *number)
-        .collect();
-    let kept = |number: &u16| {
-        !remove.contains(number) && before.entries.iter().any(|(existing, _)| existing == number)
+    let of = |is_meant: &dyn Fn(u16, &LoadOption) -> bool| -> Vec<u16> {
+        let others = before.entries.iter().filter(|(number, _)| Some(*number) != reused);
+        let known = others.filter_map(|(number, entry)| Some((*number, entry.as_ref()?)));
+        known.filter(|(number, entry)| is_meant(*number, entry)).map(|(number, _)| number).collect()
     };
+    let remove = of(&|_, entry| is_replaced(entry, ours));
+    let obsolete = of(&|number, entry| {
+        Some(number) != before.current && !remove.contains(&number) && leads_nowhere(entry, before)
+    });
+    let exists = |number: &u16| before.entries.iter().any(|(existing, _)| existing == number);
+    // What is obsolete is there until ours is.
+    let taken = |number: &u16| !remove.contains(number) && exists(number);
+    let kept = |number: &u16| taken(number) && !obsolete.contains(number);
     let number = match reused {
         Some(number) => number,
-        None => (0..=u16::MAX).find(|number| !kept(number))?,
+        None => (0..=u16::MAX).find(|number| !taken(number))?,
     };
     let write = match reusable {
         Some((_, Some(entry))) if entry.is_active() => None,
@@ -72,7 +73,7 @@ pub(super) fn decide(before: &Before, ours: &LoadOption, policy: BootOrderPolicy
         _ => 0,
     };
     order.insert(place, number);
-    Some(Change { number, reused: reused.is_some(), write, remove, order })
+    Some(Change { number, reused: reused.is_some(), write, remove, obsolete, order })
 }
 
 /// On a partition that no disk has any more. What the machine was started from is there, whether or not the kernel shows
@@ -177,7 +178,7 @@ mod tests {
             &[0, 1, 2, 3],
         );
         let ours = option(1, "\\d", "debian");
-        let remove = |before: &Before| decide(before, &ours, BootOrderPolicy::First).unwrap().remove;
+        let remove = |before: &Before| decide(before, &ours, BootOrderPolicy::First).unwrap().obsolete;
         // A disk may be there that could not be read.
         assert_eq!(remove(&before), [] as [u16; 0]);
         before.partitions = Some([[1; 16], [9; 16]].into());

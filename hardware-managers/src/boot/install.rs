@@ -177,6 +177,16 @@ fn install(
         made_room.extend(write_or_make_room(variables, "BootOrder", &bytes)?);
     }
     let (after, mut warnings) = check(variables, &before, &change)?;
+    for number in &change.obsolete {
+        let name = boot_name(*number);
+        let label = label_of(&before, *number);
+        match variables.remove(&name) {
+            Ok(()) => removed.push(format!("{name} {label}")),
+            Err(error) => {
+                warnings.push(format!("{name} {label}, of a partition that is gone, stays: {error}"))
+            }
+        }
+    }
     if loader.fallback.is_none() {
         warnings.push(
             "the EFI system partition has no file that firmware starts without an entry: should it lose this one, the \

@@ -140,7 +140,7 @@ fn refusals(facts: &DriveFacts, policy: &Policy, findings: &Findings) -> Vec<Str
     }
     // Which commands it has is not known then.
     reasons.extend(facts.silent.iter().map(|question| format!("does not answer: {question}")));
-    reasons.extend(shared_with(facts));
+    reasons.extend(shared_with(facts, !policy.wipe_special));
     if policy.wipe_special {
         return reasons;
     }

@@ -316,7 +316,7 @@ impl DriveSource for MachineDrives {
             Err(error) => found.held.push(format!("it is not known who uses it: {}", chain(&error))),
         }
         if disk.name.starts_with("/dev/dm-")
-            && let Some(others) = reserved(&self.machine, &disk.name)
+            && let Some(others) = reserved(&self.machine, &disk.name, true)
         {
             // One path may have been asked, and another one be the one that is reserved.
             found.held.push(others);

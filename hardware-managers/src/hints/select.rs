@@ -1,13 +1,16 @@
 //! Which disk the system goes on.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tacit_blockdev::{Access, Device};
 use tacit_model::BlockDevice;
 
 use super::device::{HintError, RootDeviceHints};
+use crate::ask::ask_all;
 use crate::chain::chain;
 use crate::machine::{MINIMUM_BYTES, Machine, in_lsblk_order};
-use crate::wipe::{KeptArray, SkipList, kept_volume, listed, survey};
+use crate::wipe::{KeptArray, SkipList, has_software_raid, kept_volume, listed, survey};
 
 /// Why no disk was chosen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +100,9 @@ pub(crate) struct Volumes {
     pub(crate) others: Vec<(String, String)>,
 }
 
+/// For how long a disk may be silent: no system goes on one that is.
+const SILENCE: Duration = Duration::from_secs(120);
+
 /// The disk that was chosen.
 #[derive(Clone, Debug)]
 pub struct RootChoice {
@@ -116,11 +122,13 @@ pub(crate) fn root_device_of(
     let mut disks = machine.disks();
     let mut members: Vec<(String, String)> = Vec::new();
     let mut excluded = volumes.others;
-    for disk in &disks {
-        match standing(machine, &skip, disk) {
-            Some(Standing::Kept(reason)) => excluded.push((disk.name.clone(), reason)),
-            Some(Standing::Member(reason)) => members.push((disk.name.clone(), reason)),
-            None => {}
+    let (asked, listed) = (machine.clone(), skip);
+    let answers = ask_all(&disks, SILENCE, &|| false, move |disk| standing(&asked, &listed, disk));
+    for (disk, answer) in disks.iter().zip(answers.unwrap_or_default()) {
+        match answer {
+            Ok(Some(Standing::Kept(reason))) | Err(reason) => excluded.push((disk.name.clone(), reason)),
+            Ok(Some(Standing::Member(reason))) => members.push((disk.name.clone(), reason)),
+            Ok(None) => {}
         }
     }
     if let Some(device) = &volumes.root {
@@ -137,11 +145,25 @@ pub(crate) fn root_device_of(
     let names_one = hints
         .and_then(|hints| RootDeviceHints::from_json(hints).ok())
         .is_some_and(|hints| !hints.unique_hints().is_empty());
-    if !names_one {
-        excluded.append(&mut members);
+    if names_one {
+        members.clear();
     }
     disks.retain(|disk| !excluded.iter().any(|(name, _)| *name == disk.name));
-    let disk = select_root_device_with(&disks, hints, policy).map_err(|error| error.and(excluded))?;
+    let whole = |disk: &&BlockDevice| !members.iter().any(|(name, _)| *name == disk.name);
+    let whole: Vec<BlockDevice> = disks.iter().filter(whole).cloned().collect();
+    let disk = match select_root_device_with(&whole, hints, policy) {
+        // The node is to have no array: what is left of one is a former owner's, and in nobody's way.
+        Err(RootDeviceError::NoMatch { .. } | RootDeviceError::TooSmall { .. })
+            if !members.is_empty() && !has_software_raid(node) =>
+        {
+            select_root_device_with(&disks, hints, policy)
+        }
+        chosen => {
+            excluded.append(&mut members);
+            chosen
+        }
+    };
+    let disk = disk.map_err(|error| error.and(excluded))?;
     let reason = match hints {
         Some(hints) => format!("the root device hints {hints} hold for it"),
         None => "without root device hints it is the smallest that a system may go on".to_owned(),

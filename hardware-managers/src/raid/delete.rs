@@ -123,7 +123,9 @@ pub(super) fn plan(raid: &Raid<'_>) -> Result<DeletePlan, RaidError> {
                 "{} holds a part of an array, and nothing can be removed from it: it takes no writes or is no plain disk",
                 disk.name
             )),
-            Err(error) => problems.push(chain(&error)),
+            Err(error) if arrays.iter().any(runs) => problems.push(chain(&error)),
+            // A medium without its server, a unit without a path: nothing of it is in the way.
+            Err(error) => tracing::warn!("{} cannot be read and is left alone: {}", disk.name, chain(&error)),
         }
     }
     let mut planned = Vec::new();

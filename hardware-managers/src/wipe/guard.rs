@@ -125,8 +125,8 @@ pub(crate) fn ask(drive: &dyn Drive, kind: DriveKind, is_usb: bool) -> DriveFact
 const RESERVATIONS: &str = "reservations";
 
 /// Who else may use a drive, by what it said, in words. It is nobody else's only when it said so, or said that it has no
-/// such commands; no answer is not the answer that there is nobody.
-pub(crate) fn shared_with(facts: &DriveFacts) -> Option<String> {
+/// such commands; no answer is not the answer that there is nobody, unless the operator says so (not `guarded`).
+pub(crate) fn shared_with(facts: &DriveFacts, guarded: bool) -> Option<String> {
     match &facts.reservations {
         Reservations::None => None,
         Reservations::Registered { keys, holder } => {
@@ -135,7 +135,8 @@ pub(crate) fn shared_with(facts: &DriveFacts) -> Option<String> {
         }
         // There are no such commands, or it takes none but those of the operation that takes its content.
         Reservations::Unknown
-            if matches!(facts.kind, DriveKind::Plain | DriveKind::Ata)
+            if !guarded
+                || matches!(facts.kind, DriveKind::Plain | DriveKind::Ata)
                 || facts.sanitizing.is_some()
                 || facts.sanitize_failed =>
         {
@@ -144,26 +145,46 @@ pub(crate) fn shared_with(facts: &DriveFacts) -> Option<String> {
         Reservations::Unknown => {
             let why = facts.unanswered.iter().find(|line| line.starts_with(RESERVATIONS));
             let why = why.or(facts.unanswered.first()).map_or("it gave no answer", String::as_str);
-            Some(format!("does not tell whether other machines have registered with it ({why})"))
+            Some(format!(
+                "does not tell whether other machines have registered with it (wipe_special_filesystems would go \
+                 ahead): {why}"
+            ))
         }
     }
 }
 
 /// Who else may use a logical unit of a storage network, in words. SCSI and NVMe disks are asked; for a multipath device,
-/// which takes no such commands, its paths answer.
-pub(crate) fn reserved(machine: &Machine, name: &str) -> Option<String> {
-    paths(machine, name).iter().find_map(|path| {
+/// which takes no such commands, its paths answer: what one of them says counts, even where another one is dead or waits
+/// in reserve.
+pub(crate) fn reserved(machine: &Machine, name: &str, guarded: bool) -> Option<String> {
+    one_of_paths(paths(machine, name).iter().map(|path| {
         let device = match Device::open(&machine.device_node(path), Access::Read) {
             Ok(device) => device,
             Err(error) => {
-                return Some(format!("cannot be asked who has registered with it: {}", chain(&error)));
+                let problem = format!("cannot be asked who has registered with it: {}", chain(&error));
+                return (false, guarded.then_some(problem));
             }
         };
         if !device.is_block_device() {
-            return None;
+            return (false, None);
         }
-        shared_with(&ask(&device, DriveKind::of(path), is_usb(machine, path)))
-    })
+        let facts = ask(&device, DriveKind::of(path), is_usb(machine, path));
+        let others = shared_with(&facts, guarded);
+        (others.is_some() && facts.reservations != Reservations::Unknown, others)
+    }))
+}
+
+/// Of what each path says, and whether it is sure of it: that there are others, else that there are none, else a doubt.
+fn one_of_paths(answers: impl Iterator<Item = (bool, Option<String>)>) -> Option<String> {
+    let (mut free, mut doubt) = (false, None);
+    for answer in answers {
+        match answer {
+            (true, others) => return others,
+            (false, None) => free = true,
+            (false, problem) => doubt = doubt.or(problem),
+        }
+    }
+    doubt.filter(|_| !free)
 }
 
 /// Whether the disk is at a USB cable.
@@ -196,19 +217,21 @@ mod tests {
         let scsi = DriveFacts { kind: DriveKind::Scsi, ..DriveFacts::default() };
         let refused = "reservations: PERSISTENT RESERVE IN was refused: not ready, 04h/0ah".to_owned();
         let unknown = DriveFacts { unanswered: vec!["health".to_owned(), refused.clone()], ..scsi.clone() };
-        assert!(shared_with(&unknown).unwrap().contains(&refused));
-        assert!(shared_with(&DriveFacts { kind: DriveKind::Nvme, ..scsi.clone() }).is_some());
+        assert!(shared_with(&unknown, true).unwrap().contains(&refused));
+        assert!(shared_with(&DriveFacts { kind: DriveKind::Nvme, ..scsi.clone() }, true).is_some());
+        assert_eq!(shared_with(&unknown, false), None, "the operator has said so");
         let keys = Reservations::Registered { keys: Vec::new(), holder: None };
-        assert!(
-            shared_with(&DriveFacts { reservations: keys, ..scsi.clone() }).unwrap().starts_with("1 init")
-        );
+        let shared = DriveFacts { reservations: keys, ..scsi.clone() };
+        for guarded in [true, false] {
+            assert!(shared_with(&shared, guarded).unwrap().starts_with("1 init"));
+        }
         for free in [
             DriveFacts { reservations: Reservations::None, ..scsi.clone() },
             DriveFacts { sanitizing: Some(1), ..scsi.clone() },
             DriveFacts { sanitize_failed: true, ..scsi.clone() },
             DriveFacts { kind: DriveKind::Plain, ..scsi.clone() },
         ] {
-            assert_eq!(shared_with(&free), None, "{free:?}");
+            assert_eq!(shared_with(&free, true), None, "{free:?}");
         }
     }
 
@@ -216,8 +239,24 @@ mod tests {
     fn what_cannot_be_opened_may_be_reserved() {
         let folder = tempfile::tempdir().unwrap();
         let machine = Machine::new(Roots::below(folder.path()), None);
-        assert!(reserved(&machine, "/dev/sda").unwrap().starts_with("cannot be asked who has registered"));
-        assert_eq!(reserved(&machine, "/dev/vda"), None);
+        assert!(
+            reserved(&machine, "/dev/sda", true).unwrap().starts_with("cannot be asked who has registered")
+        );
+        assert_eq!(reserved(&machine, "/dev/sda", false), None);
+        assert_eq!(reserved(&machine, "/dev/vda", true), None);
+    }
+
+    #[test]
+    fn one_path_that_answers_is_enough() {
+        let said = |text: &str| Some(text.to_owned());
+        let judge = |answers: &[(bool, Option<String>)]| one_of_paths(answers.iter().cloned());
+        assert_eq!(judge(&[]), None);
+        assert_eq!(judge(&[(false, said("dead")), (false, None)]), None);
+        assert_eq!(judge(&[(false, said("dead")), (false, said("standby"))]), said("dead"));
+        for order in [[0, 1, 2], [2, 1, 0]] {
+            let answers = [(false, None), (true, said("3 initiators")), (false, said("dead"))];
+            assert_eq!(judge(&order.map(|at| answers[at].clone())), said("3 initiators"));
+        }
     }
 
     #[test]

@@ -24,7 +24,9 @@ pub(crate) fn listed(machine: &Machine, skip: &SkipList, disk: &BlockDevice) -> 
     let every = machine.every_disk();
     let (named, others): (Vec<_>, Vec<_>) = every.iter().partition(|known| skip.matches(known));
     named.iter().any(|named| {
-        below.contains(&named.name)
+        // It may have told its serial only now.
+        named.name == disk.name
+            || below.contains(&named.name)
             || same_unit(named, disk)
             || others.iter().any(|other| below.contains(&other.name) && same_unit(named, other))
     })

@@ -106,7 +106,7 @@ impl Looker {
         if label.is_lent(disk) {
             look.add(FindingKind::VirtualMedium, "virtual medium with parameters");
         }
-        if let Some(reason) = reserved(&self.machine, &disk.name) {
+        if let Some(reason) = reserved(&self.machine, &disk.name, self.guarded) {
             look.add(FindingKind::Reserved, reason);
         }
         let mut plan = Plan::make(&device, Follow::Copies)?;

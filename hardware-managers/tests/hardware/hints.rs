@@ -266,7 +266,10 @@ fn members_of_arrays_are_chosen_by_their_own_name_only() {
     assert_eq!(by(json!({"serial": "a"})).unwrap(), "/dev/vda");
     member(&tree, "vdb");
     member(&tree, "vdc");
-    let refused = by(json!({})).unwrap_err();
+    // A former owner's, of a node that is to have none.
+    assert_eq!(by(json!({"size": 8})).unwrap(), "/dev/vda");
+    let array = json!({"logical_disks": [{"controller": "software", "raid_level": "1"}]});
+    let refused = for_node(&tree, json!({"target_raid_config": array})).unwrap_err();
     assert!(refused.to_string().contains("/dev/vdb: it has the md RAID superblock"), "{refused}");
 }
 

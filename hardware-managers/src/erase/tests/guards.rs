@@ -134,7 +134,7 @@ fn a_refusal_to_tell_of_reservations_is_not_taken_for_none() {
     let drive = Arc::new(SimulatedScsi::new(Content::new(16 * MIB, 512), &clock, traits));
     let mut bench = Bench::new(&clock);
     bench.put("/dev/sda", DriveKind::Scsi, drive.clone());
-    let run = run(bench, json!({"wipe_special_filesystems": true}), json!({}));
+    let run = run(bench, json!({}), json!({}));
     assert_eq!(run.plans[0].verdict, PlanVerdict::Refuse, "{:?}", run.plans[0]);
     assert!(run.plans[0].reasons[0].starts_with("does not tell whether other"), "{:?}", run.plans[0].reasons);
     assert_eq!(drive.content().writes(), 0);

@@ -39,7 +39,7 @@ fn against(machine: &Machine, drives: &MachineDrives, scope: &Scope, disk: &Bloc
         reasons.push("a member of an array that skip_block_devices names".to_owned());
     }
     reasons.extend(found.held.into_iter().map(|user| format!("in use: {user}")));
-    reasons.extend(reserved(machine, &disk.name).map(|others| format!("shared: {others}")));
+    reasons.extend(reserved(machine, &disk.name, true).map(|others| format!("shared: {others}")));
     reasons
 }
 
